@@ -1,0 +1,1 @@
+"""Generated stubs of the API trine.v1 (make protos); nothing here is written by hand."""

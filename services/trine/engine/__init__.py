@@ -1,0 +1,1 @@
+"""The coordinator: container records and the use cases that span the services."""

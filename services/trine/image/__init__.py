@@ -1,0 +1,1 @@
+"""The image store service: names, content, layers, snapshots, registries, builds."""

@@ -1,0 +1,1 @@
+"""Builds: Dockerfile, context, cache keys and the order of steps."""

@@ -1,0 +1,1 @@
+"""Layers: unpacking a tar below a directory, and packing a directory's changes."""

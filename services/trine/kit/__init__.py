@@ -1,0 +1,1 @@
+"""What every service shares: server start, errors, logs, durable state. No features."""

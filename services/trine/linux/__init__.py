@@ -1,0 +1,1 @@
+"""Thin system calls by ctypes: no policy, no logging, standard library only."""

@@ -1,0 +1,1 @@
+"""The runtime service: containers as processes, and the zygote and shims beside it."""

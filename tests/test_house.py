@@ -1,0 +1,81 @@
+"""The rules of the house: who may import whom, and that the seams stay where they are."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = {p: p.relative_to(base) for base in (ROOT / "services", ROOT / "cli") for p in base.rglob("*.py")}
+ALLOWED = {
+    "linux": {"linux"},
+    "kit": {"kit", "v1"},
+    "image": {"image", "kit", "linux", "v1"},
+    "network": {"network", "kit", "linux", "v1"},
+    "runtime": {"runtime", "kit", "linux", "v1"},
+    "engine": {"engine", "kit", "v1"},
+    "supervisor": {"supervisor", "engine", "kit", "v1"},
+    "cli": {"cli", "v1"},
+}
+# Modules that run in the zygote, a shim, a worker or an init: no packages, no threads, no grpc.
+LEAN = {
+    "trine/runtime/zygote.py",
+    "trine/runtime/shim.py",
+    "trine/runtime/init.py",
+    "trine/runtime/enter.py",
+}
+# Decisions: neither grpc nor system calls.
+PURE = {
+    "trine/image/reference.py",
+    "trine/image/spec.py",
+    "trine/image/build/dockerfile.py",
+    "trine/image/build/ignore.py",
+    "trine/network/ipam.py",
+    "trine/network/plan.py",
+    "trine/runtime/spec.py",
+    "trine/engine/states.py",
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names of all modules a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            pytest.fail(f"{path}: relative import; write the whole name")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES), ids=lambda p: str(SOURCES[p]))
+def test_imports_only_what_its_room_may(path: Path) -> None:
+    room = SOURCES[path].parts[1]
+    for name in imports(path):
+        if name.startswith("trine."):
+            other = name.split(".")[1]
+            assert other in ALLOWED[room], f"{SOURCES[path]} ({room}) imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES), ids=lambda p: str(SOURCES[p]))
+def test_no_room_has_a_hidden_dependency(path: Path) -> None:
+    relative = str(SOURCES[path])
+    names = imports(path)
+    if relative.startswith("trine/linux/") or relative in LEAN:
+        forbidden = [
+            n for n in names if n.split(".")[0] in {"grpc", "google", "structlog", "pyroute2", "iptc"}
+        ] + [n for n in names if n.startswith(("trine.v1", "trine.kit"))]
+        assert not forbidden, f"{relative} must stay lean: {forbidden}"
+    if relative in PURE:
+        forbidden = [n for n in names if n.split(".")[0] in {"grpc", "ctypes"} or n.startswith("trine.linux")]
+        assert not forbidden, f"{relative} decides only: {forbidden}"
+
+
+def test_trine_is_a_namespace_package() -> None:
+    for base in ("protos", "services", "cli"):
+        assert not (ROOT / base / "trine" / "__init__.py").exists()
