@@ -16,7 +16,7 @@ ALLOWED = {
     "network": {"network", "kit", "linux", "v1"},
     "runtime": {"runtime", "kit", "linux", "v1"},
     "engine": {"engine", "kit", "v1"},
-    "supervisor": {"supervisor", "engine", "kit", "v1"},
+    "supervisor": {"supervisor", "engine", "kit", "linux", "v1"},
     "cli": {"cli", "v1"},
 }
 # Modules that run in the zygote, a shim, a worker or an init: no packages, no threads, no grpc.
