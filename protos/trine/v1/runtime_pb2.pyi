@@ -700,22 +700,26 @@ class SignalRuntimeContainerRequest(message.Message):
     ID_FIELD_NUMBER: builtins.int
     SIGNAL_FIELD_NUMBER: builtins.int
     ALL_FIELD_NUMBER: builtins.int
+    EXEC_ID_FIELD_NUMBER: builtins.int
     id: builtins.str
     """64 hex"""
     signal: builtins.int
     """number"""
     all: builtins.bool
     """every process of its cgroup"""
+    exec_id: builtins.str
+    """signal this exec instead of the container; one that is not running succeeds"""
     def __init__(
         self,
         *,
         id: builtins.str = ...,
         signal: builtins.int = ...,
         all: builtins.bool = ...,
+        exec_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["all", b"all", "id", b"id", "signal", b"signal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["all", b"all", "exec_id", b"exec_id", "id", b"id", "signal", b"signal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

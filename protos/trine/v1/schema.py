@@ -120,7 +120,7 @@ MESSAGES: dict[str, tuple[tuple[int, str, str, bool, str], ...]] = {
     'RuntimeContainer': ((1, 'id', 'string', False, ''), (2, 'state', 'enum', False, 'RuntimeState'), (3, 'process_id', 'int', False, ''), (4, 'exit_code', 'int', False, ''), (5, 'started_at_unix_nanos', 'int', False, ''), (6, 'finished_at_unix_nanos', 'int', False, ''), (7, 'oom_killed', 'bool', False, ''), (8, 'log_path', 'string', False, ''), (9, 'managed_directory', 'string', False, ''), (10, 'never_started', 'bool', False, ''), (11, 'error', 'string', False, ''),),
     'StartRuntimeContainerRequest': ((1, 'id', 'string', False, ''),),
     'StartRuntimeContainerResponse': ((1, 'container', 'message', False, 'RuntimeContainer'),),
-    'SignalRuntimeContainerRequest': ((1, 'id', 'string', False, ''), (2, 'signal', 'int', False, ''), (3, 'all', 'bool', False, ''),),
+    'SignalRuntimeContainerRequest': ((1, 'id', 'string', False, ''), (2, 'signal', 'int', False, ''), (3, 'all', 'bool', False, ''), (4, 'exec_id', 'string', False, ''),),
     'SignalRuntimeContainerResponse': (),
     'PauseRuntimeContainerRequest': ((1, 'id', 'string', False, ''),),
     'PauseRuntimeContainerResponse': (),
