@@ -1,0 +1,41 @@
+"""Pseudo-terminals: pty(7), ioctl_tty(2)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import termios
+
+TIOCSPTLCK = 0x40045431
+TIOCGPTPEER = 0x5441
+
+
+def open_pair(multiplexer: str = "/dev/pts/ptmx") -> tuple[int, int]:
+    """Open a new PTY of the devpts instance of ``multiplexer``; return (master, slave).
+
+    The slave comes from the master itself (TIOCGPTPEER), not from a path that could be anything.
+    Raises OSError; ENOTTY when the path is no PTY multiplexer.
+    """
+    master = os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(master)
+        if not stat.S_ISCHR(status.st_mode) or (os.major(status.st_rdev), os.minor(status.st_rdev)) != (5, 2):
+            raise OSError(25, os.strerror(25), multiplexer)
+        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+        slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        return master, int(slave)
+    except BaseException:
+        os.close(master)
+        raise
+
+
+def set_size(descriptor: int, rows: int, columns: int) -> None:
+    """Set the window size; the foreground process group gets SIGWINCH (TIOCSWINSZ). Raises OSError."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows & 0xFFFF, columns & 0xFFFF, 0, 0))
+
+
+def take_control(descriptor: int) -> None:
+    """Make a terminal the controlling one of our (new) session (TIOCSCTTY). Raises OSError."""
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
