@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import json
@@ -14,13 +13,12 @@ from typing import Any
 from trine.linux.seccomp_filter import FilterError, compile_filter
 from trine.linux.syscalls import syscall
 
-__all__ = ["FilterError", "available", "compile_filter", "flag_bits", "install", "stored"]
+__all__ = ["FilterError", "available", "compile", "compile_filter", "flag_bits", "install", "stored_path"]
 
 _SET_MODE_FILTER = 1
 _GET_ACTION_AVAIL = 2
 _RET_KILL_PROCESS = 0x80000000
 _INSTRUCTION_BYTES = 8
-_COMPILER = b"1"  # change it with the compiler: filters stored by another are not used
 _FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
     "SECCOMP_FILTER_FLAG_LOG": 2,
@@ -74,34 +72,45 @@ def flag_bits(names: Iterable[str]) -> int:
     return bits
 
 
-def stored(profile: Mapping[str, Any], directory: str, machine: str | None = None) -> bytes:
-    """Return the compiled filter of an OCI linux.seccomp, from a directory where it is kept.
-
-    A file that is damaged is made again; a directory that cannot be written costs time only.
+def compile(profile: Mapping[str, Any]) -> bytes:
+    """Return the filter of an OCI linux.seccomp for this machine (about 2.5 ms for the default profile).
 
     Raises:
         FilterError: as ``compile_filter``.
     """
-    machine = machine or os.uname().machine
-    text = json.dumps([machine, profile], sort_keys=True).encode()
-    path = os.path.join(directory, hashlib.sha256(_COMPILER + text).hexdigest() + ".bpf")
-    with contextlib.suppress(OSError), open(path, "rb") as stream:
-        digest, program = stream.read(32), stream.read()
-        if hashlib.sha256(program).digest() == digest:
-            return program
-    program = compile_filter(profile, machine)
-    with contextlib.suppress(OSError):
-        _keep(path, hashlib.sha256(program).digest() + program)
-    return program
+    return compile_filter(profile, os.uname().machine)
 
 
-def _keep(path: str, content: bytes) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
+_known: dict[str, str] = {}  # profile → path, of filters this process compiled
+
+
+def stored_path(profile: Mapping[str, Any], directory: str) -> str:
+    """Return the path of a file with the filter of an OCI linux.seccomp: raw struct sock_filter[].
+
+    For a service that starts many containers under few profiles: each is compiled once for the life of
+    the process, later calls cost 0.1 ms. A file found from before is not trusted but replaced, whole.
+
+    Args:
+        profile: the linux.seccomp of a config.json.
+        directory: only root may write to it; made when missing.
+
+    Raises:
+        FilterError: as ``compile_filter``; OSError: the directory cannot be written.
+    """
+    key = hashlib.sha256(json.dumps([directory, profile], sort_keys=True).encode()).hexdigest()
+    path = _known.get(key)
+    if path is not None and os.path.exists(path):
+        return path
+    program = compile(profile)
+    path = os.path.join(directory, hashlib.sha256(program).hexdigest() + ".bpf")
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=directory)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            stream.write(program)
         os.rename(temporary, path)
     except OSError:
         os.unlink(temporary)
         raise
+    _known[key] = path
+    return path
