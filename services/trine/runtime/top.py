@@ -82,7 +82,7 @@ def parse(output: str, pids: Collection[int]) -> tuple[list[str], list[list[str]
 
 def _fit(cells: list[str], columns: int) -> list[str]:
     """Return as many cells as titles: the last one, the command, has blanks in it."""
-    fitted = cells[: columns - 1] + [" ".join(cells[columns - 1 :])]
+    fitted = [*cells[: columns - 1], " ".join(cells[columns - 1 :])]
     return fitted + [""] * (columns - len(fitted))
 
 
