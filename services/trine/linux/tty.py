@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -13,16 +14,20 @@ TIOCGPTPEER = 0x5441
 
 
 def open_pair(multiplexer: str = "/dev/pts/ptmx") -> tuple[int, int]:
-    """Open a new PTY of the devpts instance of ``multiplexer``; return (master, slave).
+    """Open a new PTY of the devpts instance of ``multiplexer``; return (master, slave). Raises OSError."""
+    return pair_of(os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+def pair_of(master: int) -> tuple[int, int]:
+    """Return (master, slave) of a just opened PTY multiplexer, which is closed on failure.
 
     The slave comes from the master itself (TIOCGPTPEER), not from a path that could be anything.
-    Raises OSError; ENOTTY when the path is no PTY multiplexer.
+    Raises OSError; ENOTTY when the descriptor is no PTY multiplexer.
     """
-    master = os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(master)
         if not stat.S_ISCHR(status.st_mode) or (os.major(status.st_rdev), os.minor(status.st_rdev)) != (5, 2):
-            raise OSError(25, os.strerror(25), multiplexer)
+            raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
         fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
         slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         return master, int(slave)

@@ -1,0 +1,63 @@
+"""JSON packets with descriptors over SOCK_SEQPACKET (unix(7)): zygote, shim and service speak so. Lean."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from typing import Any
+
+LIMIT = 64 * 1024
+MAXIMUM_DESCRIPTORS = 16
+_SPACE = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * 4)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return a connected pair of packet sockets, close-on-exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+
+
+def send(peer: socket.socket, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
+    """Send one packet. Raises OSError (EMSGSIZE when it is too large, BlockingIOError when full)."""
+    data = json.dumps(message, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    ancillary = []
+    if descriptors:
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]
+    peer.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+
+
+def receive(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """Return one packet and its descriptors; (None, []) at the end of the stream.
+
+    Raises OSError, and ValueError for a packet that is no JSON object or was cut; descriptors that
+    came with a bad packet are closed.
+    """
+    data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    descriptors: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received = array.array("i")
+            received.frombytes(payload[: len(payload) - len(payload) % 4])
+            descriptors.extend(received)
+    if not data and not descriptors:
+        return None, []
+    try:
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise ValueError("packet too large")
+        message = json.loads(data.decode("utf-8", "surrogateescape"))
+        if not isinstance(message, dict):
+            raise ValueError("not a JSON object")
+    except ValueError:
+        close_all(descriptors)
+        raise
+    return message, descriptors
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Close received descriptors."""
+    for descriptor in descriptors:
+        try:
+            os.close(descriptor)
+        except OSError:
+            pass

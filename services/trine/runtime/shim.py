@@ -1,0 +1,670 @@
+"""The shim: one per container, a fork of the zygote, parent of the container's processes. Lean.
+
+It outlives every service: it owns the PTY or pipes, writes the log, serves attachments
+(docs/shim.md), runs execs and keeps the exit status. What it knows of the exit is on disk
+(<data-root>/runtime/containers/<id>/exit.json) before anybody is told.
+
+Private requests of the runtime service, all answered with the number "n" they carry:
+watch, start, exec_create (spec in a passed file), exec_start, exec_state, pause, resume, destroy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from typing import Any, NoReturn
+
+from trine.linux import process
+from trine.runtime import packets, shim_process
+from trine.runtime.cgroups.group import Group
+from trine.runtime.cgroups.layout import Layout
+from trine.runtime.failure import ContainerError, describe, from_dict
+from trine.runtime.json_log import JsonLog, parse_size
+from trine.runtime.reactor import READ, WRITE, Reactor
+from trine.runtime.shim_process import CREATED, RUNNING, STOPPED, Process
+from trine.runtime.stdio import Client
+
+ENDED_EXECS_KEPT = 256
+_SPECIFICATION_LIMIT = 32 << 20
+
+
+class Peer:
+    """One connection: a client or the service."""
+
+    def __init__(self, shim: Shim, connection: socket.socket) -> None:
+        self.shim = shim
+        self.connection = connection
+        self.watching = False
+        self.clients: list[tuple[Process, Client]] = []
+        self._queue: list[dict[str, Any]] = []
+        connection.setblocking(False)
+        shim.reactor.add(connection.fileno(), READ, self._ready)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send an event now, or when the peer reads again."""
+        if self.connection.fileno() < 0:
+            return
+        if self._queue:
+            self._queue.append(message)
+            return
+        try:
+            packets.send(self.connection, message)
+        except BlockingIOError:
+            self._queue.append(message)
+            self.shim.reactor.change(self.connection.fileno(), READ | WRITE)
+        except OSError:
+            self.shim.reactor.call_later(self.close)
+
+    def _ready(self, events: int) -> None:
+        if events & WRITE and self._queue:
+            waiting, self._queue = self._queue, []
+            for message in waiting:
+                self.send(message)
+            if not self._queue and self.connection.fileno() >= 0:
+                self.shim.reactor.change(self.connection.fileno(), READ)
+        if events & ~WRITE:
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            message, descriptors = packets.receive(self.connection)
+        except BlockingIOError:
+            return
+        except ValueError as error:
+            self.send({"event": "error", "reason": "INVALID_ARGUMENT", "message": str(error)})
+            return
+        except OSError:
+            message, descriptors = None, []
+        if message is None:
+            self.close()
+            return
+        self.shim.handle(self, message, descriptors)
+
+    def close(self) -> None:
+        """Forget the peer; its attachments are detached."""
+        if self.connection.fileno() < 0:
+            return
+        self.shim.reactor.remove(self.connection.fileno())
+        self.connection.close()
+        for owner, client in self.clients:
+            owner.detach(client)
+        self.clients = []
+        self.shim.peers.discard(self)
+        self.shim.leave_if_done()
+
+
+class Shim:
+    """All state of one container."""
+
+    def __init__(self, request: dict[str, Any], control: socket.socket, layout: Layout) -> None:
+        """Take the zygote's request: {"id", "state_directory", "bundle", "group_id"}."""
+        self.id: str = request["id"]
+        self.state_directory: str = request["state_directory"]
+        self.bundle: str = request["bundle"]
+        self.group_id: int = request.get("group_id", -1)
+        self.reactor = Reactor()
+        self.peers: set[Peer] = set()
+        self.paused = False
+        self.oom_kills = 0
+        self.started = False
+        self.finished = False
+        self.execs: dict[str, Process] = {}
+        self._oom_watch = -1
+        self._layout = layout
+        self._warnings: list[str] = []
+        self._created = False
+        self._control = Peer(self, control)
+        self._control.watching = True
+        self.peers.add(self._control)
+        with open(f"{self.bundle}/config.json", "rb") as file:
+            config = json.load(file)
+        private = config.get("trine") or {}
+        self._resources = config["linux"].get("resources") or {}
+        self._own_pid_namespace = any(
+            n["type"] == "pid" and not n.get("path") for n in config["linux"]["namespaces"]
+        )
+        self.container = {"id": self.id, "seccomp_filter": private.get("seccomp_filter")}
+        if not self.container["seccomp_filter"]:
+            self.container["linux"] = {"seccomp": config["linux"].get("seccomp")}
+        self.group = Group(layout, config["linux"]["cgroupsPath"])
+        spec = dict(config["process"])
+        spec["open_stdin"] = private.get("open_stdin")
+        spec["stdin_once"] = private.get("stdin_once")
+        self.first = Process("", spec)
+        self.log = _open_log(private.get("log") or {})
+        self._config: dict[str, Any] | None = config
+
+    # Life
+
+    def run(self) -> None:
+        """Make the container and serve until it has ended and everybody has been told."""
+        try:
+            self._listen()
+            assert self._config is not None
+            shim_process.spawn_init(self.first, self._config, self.id, self.reactor, self.log)
+            self.watch_process(self.first)
+            self._warnings = self.group.create(self._resources)
+            self._watch_memory()
+            self.group.join(self.first.pid)
+            self.say(self.first, {"joined": True})
+        except ContainerError as error:
+            self._fail_create(error)
+        except OSError as error:
+            text = error.strerror or str(error)
+            self._fail_create(ContainerError(text if not error.filename else f"{error.filename}: {text}"))
+        self._config = None
+        if not self._own_pid_namespace:
+            self._reap_orphans()
+        self.reactor.run()
+
+    def _listen(self) -> None:
+        path = f"{self.state_directory}/shim.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        # A path below a long root may pass the 108 bytes of sun_path: bind by the directory's descriptor.
+        directory = os.open(self.state_directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            previous = os.umask(0o117)
+            listener.bind(f"/proc/self/fd/{directory}/shim.sock")
+            os.umask(previous)
+        finally:
+            os.close(directory)
+        if self.group_id >= 0:
+            os.chown(path, -1, self.group_id)
+        listener.listen(64)
+        listener.setblocking(False)
+        self._listener = listener
+        self.reactor.add(listener.fileno(), READ, self._accept)
+
+    def _accept(self, _events: int) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        self.peers.add(Peer(self, connection))
+
+    def _watch_memory(self) -> None:
+        try:
+            self._oom_watch = self.group.oom_watch()
+        except OSError:
+            return
+        self.reactor.add(self._oom_watch, READ, self._memory_ran_out)
+
+    def _memory_ran_out(self, _events: int) -> None:
+        try:
+            os.read(self._oom_watch, 4096)
+        except OSError:
+            pass
+        kills = self.group.oom_kills()
+        if kills > self.oom_kills:
+            self.oom_kills = kills
+            self._tell({"event": "oom", **self.state()})
+
+    def _reap_orphans(self) -> None:
+        """Reap what a container in a shared PID namespace leaves to us (we are a subreaper)."""
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+        def child_ended(_events: int) -> None:
+            try:
+                os.read(reader, 4096)
+            except OSError:
+                pass
+            known = {self.first.pid, *(p.pid for p in self.execs.values())}
+            while True:
+                try:
+                    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                except ChildProcessError:
+                    return
+                if found is None or found.si_pid in known:
+                    return
+                os.waitpid(found.si_pid, 0)
+
+        self.reactor.add(reader, READ, child_ended)
+
+    def leave_if_done(self) -> None:
+        """End when the container has ended and nobody still has output to take."""
+        if self.finished and not any(peer.clients for peer in self.peers):
+            self.reactor.stop()
+
+    # Processes
+
+    def watch_process(self, target: Process) -> None:
+        """Listen to a child: its packets and its end."""
+        assert target.sync is not None
+        target.sync.setblocking(False)
+        self.reactor.add(target.sync.fileno(), READ, lambda _events: self._hear(target))
+        self.reactor.add(target.pidfd, READ, lambda _events: self._ended(target))
+
+    def say(self, target: Process, message: dict[str, Any]) -> None:
+        """Send a packet to a child that still listens."""
+        if target.sync is not None:
+            try:
+                packets.send(target.sync, message)
+            except OSError:
+                pass  # it died: its pidfd tells
+
+    def _hear(self, target: Process) -> None:
+        self._child_says(target)
+
+    def _child_says(self, target: Process) -> bool:
+        """Read one packet of a child; False when there is none (yet)."""
+        if target.sync is None:
+            return False
+        try:
+            message, descriptors = packets.receive(target.sync)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError):
+            message, descriptors = None, []
+        if message is None:
+            self.reactor.remove(target.sync.fileno())
+            target.sync.close()
+            target.sync = None
+            if target.executing and target.error is None:
+                self._executed(target)
+            return False
+        if "tty" in message and descriptors:
+            target.take_terminal(self.reactor, descriptors[0], self.log if target is self.first else None)
+            if target is not self.first:
+                self.say(target, {"tty": True})
+        elif "ready" in message:
+            self._created = True
+            self._control.send({"event": "created", "warnings": self._warnings, **self.state()})
+        elif "executing" in message:
+            target.executing = True
+        elif "error" in message:
+            target.error = from_dict(message["error"])
+        return True
+
+    def _executed(self, target: Process) -> None:
+        """The command runs: the child's end of the socket was closed by execve."""
+        if target.state != CREATED:
+            return
+        target.state = RUNNING
+        target.started_at = time.time_ns()
+        if target is self.first:
+            self.started = True
+            self._tell({"event": "started", **self.state()})
+            waiters, target.waiters = target.waiters, []
+            for peer, number in waiters:
+                peer.send({"event": "ok", "n": number, **self.state()})
+        else:
+            self._answer_exec(target)
+
+    def _ended(self, target: Process) -> None:
+        while self._child_says(target):
+            pass
+        _, status = os.waitpid(target.pid, 0)
+        self.reactor.remove(target.pidfd)
+        code = os.waitstatus_to_exitcode(status)
+        target.exit_code = code if code >= 0 else 128 - code
+        if target.error is not None:
+            target.exit_code = target.error.exit_code
+        target.finished_at = time.time_ns()
+        target.state = STOPPED
+        if target is self.first:
+            self._container_ended()
+        else:
+            self._exec_ended(target)
+        os.close(target.pidfd)
+        target.pidfd = -1
+
+    def _exec_ended(self, target: Process) -> None:
+        target.end_streams()
+        self._answer_exec(target)
+        if target.started_at:
+            self._tell({"event": "exec_exited", "process": target.id, "code": target.exit_code})
+        ended = [p.id for p in self.execs.values() if p.state == STOPPED]
+        for identifier in ended[:-ENDED_EXECS_KEPT]:
+            del self.execs[identifier]
+
+    def _answer_exec(self, target: Process) -> None:
+        for peer, number in target.waiters:
+            if target.error is not None:
+                peer.send({"event": "error", "n": number, **target.error.as_dict()})
+            else:
+                peer.send({"event": "ok", "n": number, "pid": target.pid})
+        target.waiters = []
+
+    def _container_ended(self) -> None:
+        if not self._created:
+            error = self.first.error or ContainerError("container init died during its setup")
+            self._fail_create(error)
+            return
+        if not self._own_pid_namespace:
+            self.group.kill()
+        for target in list(self.execs.values()):
+            if target.pid and target.state != STOPPED:
+                self._kill_exec(target)
+            elif not target.pid:
+                target.state, target.exit_code = STOPPED, 137
+                target.end_streams()
+        self.oom_kills = max(self.oom_kills, self.group.oom_kills())
+        if self.first.stdio is not None:
+            self.first.stdio.read_rest()
+        self._write_exit()
+        self.finished = True
+        self._tell({"event": "exited", **self.state()})
+        self.first.end_streams()
+        error = self.first.error or ContainerError("container init was killed before it started")
+        for peer, number in self.first.waiters:
+            peer.send({"event": "error", "n": number, **error.as_dict()})
+        self.reactor.call_later(self._clean_up)
+
+    def _kill_exec(self, target: Process) -> None:
+        try:
+            target.signal(signal.SIGKILL)
+        except OSError:
+            pass
+        self._ended(target)
+
+    def _write_exit(self) -> None:
+        """Write exit.json whole or not at all (rename(2)); kill -9 of anybody leaves the old or the new."""
+        content = json.dumps(self.state()).encode()
+        temporary = f"{self.bundle}/.exit.json.{os.getpid()}"
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, content)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, f"{self.bundle}/exit.json")
+        except OSError:
+            pass  # disk full or taken away: watchers still hear it
+
+    def _clean_up(self) -> None:
+        """Remove what only a living container needs; then go when nobody waits for output."""
+        if self._oom_watch >= 0:
+            self.reactor.remove(self._oom_watch)
+            os.close(self._oom_watch)
+            self._oom_watch = -1
+        self.reactor.remove(self._listener.fileno())
+        self._listener.close()
+        try:
+            self.group.kill()
+            self.group.delete()
+        except OSError:
+            pass  # the service tries again when the container is deleted
+        try:
+            os.unlink(f"{self.state_directory}/shim.sock")
+        except OSError:
+            pass
+        self.leave_if_done()
+
+    def _fail_create(self, error: ContainerError) -> NoReturn:
+        """Undo everything, say why and end."""
+        if self.first.pid and self.first.state != STOPPED:
+            try:
+                self.first.signal(signal.SIGKILL)
+                os.waitpid(self.first.pid, 0)
+            except OSError:
+                pass
+        try:
+            self.group.kill()
+            self.group.delete()
+        except OSError:
+            pass
+        try:
+            os.unlink(f"{self.state_directory}/shim.sock")
+        except OSError:
+            pass
+        self._control.connection.setblocking(True)
+        self._control.send({"event": "create_failed", **error.as_dict()})
+        os._exit(0)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        for peer in list(self.peers):
+            if peer.watching:
+                peer.send(message)
+
+    def state(self) -> dict[str, Any]:
+        """Return what is to be known of the container, as in exit.json."""
+        first = self.first
+        state = first.state
+        if state == RUNNING and self.paused:
+            state = "paused"
+        return {
+            "id": self.id,
+            "state": state,
+            "pid": 0 if state == STOPPED else first.pid,
+            "exit_code": first.exit_code,
+            "started_at": first.started_at,
+            "finished_at": first.finished_at,
+            "oom_killed": self.oom_kills > 0,
+            "never_started": not self.started,
+            "error": first.error.message if first.error else "",
+        }
+
+    # Requests
+
+    def handle(self, peer: Peer, message: dict[str, Any], descriptors: list[int]) -> None:
+        """Do one request; descriptors it does not take are closed."""
+        number = message.get("n")
+        operation = _OPERATIONS.get(str(message.get("op")))
+        try:
+            if operation is None:
+                raise ContainerError(f"unknown operation: {message.get('op')}", "INVALID_ARGUMENT")
+            answer = operation(self, peer, message, descriptors)
+        except ContainerError as error:
+            answer = {"event": "error", **error.as_dict()}
+        except (KeyError, TypeError, ValueError) as error:
+            answer = {"event": "error", "reason": "INVALID_ARGUMENT", "message": f"bad request: {error}"}
+        except OSError as error:
+            answer = {"event": "error", "reason": "", "message": describe(error)}
+        packets.close_all(descriptors)
+        if answer is not None:
+            if number is not None:
+                answer["n"] = number
+            peer.send(answer)
+
+    def find(self, message: dict[str, Any]) -> Process:
+        """Return the process a request names. Raises ContainerError."""
+        identifier = message.get("process") or ""
+        if not identifier:
+            return self.first
+        target = self.execs.get(identifier)
+        if target is None:
+            raise ContainerError(f"No such exec instance: {identifier}", "NO_SUCH_EXEC")
+        return target
+
+    def not_running(self) -> ContainerError:
+        """Return the error for what needs a running container."""
+        return ContainerError(f"Container {self.id} is not running", "NOT_RUNNING")
+
+
+def _open_log(options: dict[str, Any]) -> JsonLog | None:
+    if options.get("driver", "none") == "none" or not options.get("path"):
+        return None
+    wanted = options.get("options") or {}
+    return JsonLog(options["path"], parse_size(wanted.get("max-size", "")), int(wanted.get("max-file") or 1))
+
+
+def _attach(shim: Shim, peer: Peer, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any] | None:
+    target = shim.find(message)
+    if target.state == STOPPED:
+        raise shim.not_running()
+    wanted = [name for name in ("stdin", "stdout", "stderr") if message.get(name)]
+    if len(descriptors) < len(wanted):
+        raise ContainerError("attach needs a descriptor for each stream asked for", "INVALID_ARGUMENT")
+    given = dict(zip(wanted, descriptors, strict=False))
+    del descriptors[: len(wanted)]
+
+    def finished() -> None:
+        peer.clients = [(p, c) for p, c in peer.clients if c is not client]
+        peer.send({"event": "exit", "code": target.exit_code, "process": target.id})
+        shim.leave_if_done()
+
+    client = Client(given.get("stdin", -1), given.get("stdout", -1), given.get("stderr", -1), finished)
+    peer.clients.append((target, client))
+    target.attach(client)
+    return {"event": "attached"}
+
+
+def _resize(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    target = shim.find(message)
+    if target.state == STOPPED:
+        raise shim.not_running()
+    target.resize(int(message["rows"]), int(message["columns"]))
+    return {"event": "ok"}
+
+
+def _signal(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    target = shim.find(message)
+    number = int(message["signal"])
+    if target.state != RUNNING:
+        raise shim.not_running()
+    if message.get("all"):
+        for pid in shim.group.pids():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+    else:
+        target.signal(number)
+    return {"event": "ok"}
+
+
+def _state(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    return {"event": "state", **shim.state()}
+
+
+def _watch(shim: Shim, peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    peer.watching = True
+    return {"event": "state", **shim.state()}
+
+
+def _start(shim: Shim, peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any] | None:
+    if shim.first.state == STOPPED:
+        raise shim.first.error or shim.not_running()
+    if shim.first.state == RUNNING:
+        return {"event": "ok", **shim.state()}
+    shim.first.waiters.append((peer, message.get("n")))
+    if len(shim.first.waiters) == 1:
+        shim.say(shim.first, {"go": True})
+    return None
+
+
+def _exec_create(shim: Shim, _peer: Peer, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    if shim.first.state != RUNNING:
+        raise shim.not_running()
+    identifier = message["process"]
+    content = os.pread(descriptors[0], _SPECIFICATION_LIMIT, 0)
+    spec = json.loads(content)
+    existing = shim.execs.get(identifier)
+    if existing is not None:
+        if existing.spec != spec:
+            raise ContainerError(f"exec {identifier} exists already", "ALREADY_EXISTS")
+        return {"event": "ok"}
+    shim.execs[identifier] = Process(identifier, spec)
+    return {"event": "ok"}
+
+
+def _exec_start(shim: Shim, peer: Peer, message: dict[str, Any], _d: list[int]) -> dict[str, Any] | None:
+    target = shim.find(message)
+    if shim.first.state != RUNNING:
+        raise shim.not_running()
+    if shim.paused:
+        raise ContainerError(f"Container {shim.id} is paused, unpause the container before exec", "PAUSED")
+    if target.pid or target.state != CREATED:
+        raise ContainerError(f"Error: Exec command {target.id} has already run", "ALREADY_RUN")
+    target.waiters.append((peer, message.get("n")))
+    shim_process.spawn_exec(target, shim.first, shim.container, shim.reactor)
+    shim.watch_process(target)
+    try:
+        shim.group.join(target.pid)
+    except OSError as error:
+        target.signal(signal.SIGKILL)
+        target.error = ContainerError(str(error.strerror))
+        return None
+    shim.say(target, {"joined": True})
+    return None
+
+
+def _exec_state(shim: Shim, _peer: Peer, message: dict[str, Any], _d: list[int]) -> dict[str, Any]:
+    target = shim.find(message)
+    return {
+        "event": "ok",
+        "state": target.state,
+        "pid": target.pid,
+        "exit_code": target.exit_code,
+        "started_at": target.started_at,
+    }
+
+
+def _pause(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    if shim.first.state != RUNNING:
+        raise shim.not_running()
+    if shim.paused:
+        raise ContainerError(f"Container {shim.id} is already paused", "ALREADY_PAUSED")
+    shim.group.freeze()
+    shim.paused = True
+    return {"event": "ok"}
+
+
+def _resume(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    if not shim.paused:
+        raise ContainerError(f"Container {shim.id} is not paused", "NOT_PAUSED")
+    shim.group.thaw()
+    shim.paused = False
+    return {"event": "ok"}
+
+
+def _destroy(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    if shim.first.state != STOPPED:
+        shim.first.signal(signal.SIGKILL)
+        if shim.paused:
+            shim.group.thaw()
+            shim.paused = False
+    return {"event": "ok"}
+
+
+_OPERATIONS = {
+    "attach": _attach,
+    "resize": _resize,
+    "signal": _signal,
+    "state": _state,
+    "watch": _watch,
+    "start": _start,
+    "exec_create": _exec_create,
+    "exec_start": _exec_start,
+    "exec_state": _exec_state,
+    "pause": _pause,
+    "resume": _resume,
+    "destroy": _destroy,
+}
+
+
+def main(request: dict[str, Any], control: socket.socket, layout: Layout) -> NoReturn:
+    """Run as a shim, in a fresh fork of the zygote; never returns."""
+    try:
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        for number in (0, 1, 2):
+            os.dup2(null, number)
+        os.close(null)
+        process.set_name("trine-shim")
+        process.set_child_subreaper()
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.chdir("/")
+        Shim(request, control, layout).run()
+    except BaseException:
+        _leave_trace(request.get("state_directory", ""))
+        os._exit(1)
+    os._exit(0)
+
+
+def _leave_trace(directory: str) -> None:
+    """Keep why a shim failed in <state directory>/shim.error: its streams are /dev/null."""
+    import traceback
+
+    try:
+        with open(f"{directory}/shim.error", "a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        pass
