@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -97,6 +94,10 @@ def stored_path(profile: Mapping[str, Any], directory: str) -> str:
     Raises:
         FilterError: as ``compile_filter``; OSError: the directory cannot be written.
     """
+    import hashlib  # only services store filters; the zygote, which imports this too, stays small
+    import json
+    import tempfile
+
     key = hashlib.sha256(json.dumps([directory, profile], sort_keys=True).encode()).hexdigest()
     path = _known.get(key)
     if path is not None and os.path.exists(path):
