@@ -59,7 +59,7 @@ def parse(text: str) -> dict[str, Any]:
     """
     try:
         profile = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProfileError(f"Decoding seccomp profile failed: {error}") from None
     if not isinstance(profile, dict):
         raise ProfileError("Decoding seccomp profile failed: not a JSON object")
