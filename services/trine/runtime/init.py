@@ -71,8 +71,8 @@ def _main(
     os.umask(0o022)
     kept = {sync.fileno(), *joins.values(), *(streams or ())}
     process.close_all_but(kept)
-    _join(config, joins)
-    slave = _build(config, sync)
+    join_namespaces(config, joins)
+    slave = build(config, sync)
     if streams is None:
         streams = (slave, slave, slave)
     take_streams(streams)
@@ -110,8 +110,8 @@ def _execute(
     execution.run(command, spec["args"], variables)
 
 
-def _join(config: dict[str, Any], joins: dict[str, int]) -> None:
-    """Join the namespaces that others made (all but pid, which the shim chose, and mount)."""
+def join_namespaces(config: dict[str, Any], joins: dict[str, int]) -> None:
+    """Join the namespaces that others made (all but pid, which the parent chose, and mount). Raises OSError."""
     for kind in ("user", "network", "uts", "ipc"):
         if kind in joins:
             namespaces.setns(joins[kind], namespaces.FLAGS[kind])
@@ -130,7 +130,7 @@ def bring_loopback_up() -> None:
         fcntl.ioctl(control.fileno(), 0x8914, request)  # SIOCSIFFLAGS
 
 
-def _build(config: dict[str, Any], sync: socket.socket) -> int:
+def build(config: dict[str, Any], sync: socket.socket) -> int:
     """Make the whole file system and enter it; return the terminal's slave or -1. Raises ContainerError."""
     private = config.get("trine") or {}
     linux = config["linux"]
