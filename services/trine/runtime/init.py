@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from trine.linux import namespaces, process
@@ -111,7 +112,10 @@ def _execute(
 
 
 def join_namespaces(config: dict[str, Any], joins: dict[str, int]) -> None:
-    """Join the namespaces that others made (all but pid, which the parent chose, and mount). Raises OSError."""
+    """Join the namespaces that others made (all but pid, which the parent chose, and mount).
+
+    Raises OSError.
+    """
     for kind in ("user", "network", "uts", "ipc"):
         if kind in joins:
             namespaces.setns(joins[kind], namespaces.FLAGS[kind])
@@ -130,8 +134,16 @@ def bring_loopback_up() -> None:
         fcntl.ioctl(control.fileno(), 0x8914, request)  # SIOCSIFFLAGS
 
 
-def build(config: dict[str, Any], sync: socket.socket) -> int:
-    """Make the whole file system and enter it; return the terminal's slave or -1. Raises ContainerError."""
+def _no_step(_name: str) -> None:
+    """Do nothing between the steps of ``build``."""
+
+
+def build(config: dict[str, Any], sync: socket.socket, step: Callable[[str], None] = _no_step) -> int:
+    """Make the whole file system and enter it; return the terminal's slave or -1. Raises ContainerError.
+
+    ``step`` is called with "mounted" before we wait to be in our cgroups, and with "pivoting" before the
+    host's tree goes out of sight (hooks of an OCI runtime).
+    """
     private = config.get("trine") or {}
     linux = config["linux"]
     entries = list(config.get("mounts") or [])
@@ -162,6 +174,7 @@ def build(config: dict[str, Any], sync: socket.socket) -> int:
         rootfs.make_read_only(root, path)
     if any(entry["type"] == "uts" and not entry.get("path") for entry in linux["namespaces"]):
         rootfs.set_names(config.get("hostname") or "", config.get("domainname") or "")
+    step("mounted")
     wait_for(sync, "joined")
     _enter_cgroup_namespace(linux)
     for number in late:
@@ -171,6 +184,7 @@ def build(config: dict[str, Any], sync: socket.socket) -> int:
             cgroup_mounts.mount(root, entries[number])
         else:
             rootfs.mount_one(root, entries[number], sources.get(number))
+    step("pivoting")
     rootfs.pivot(root)
     os.close(root)
     rootfs.finish_root(bool(config["root"].get("readonly")), linux.get("rootfsPropagation") or "rprivate")
