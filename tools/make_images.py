@@ -81,9 +81,7 @@ LogFormat "%h %l %u %t \\"%r\\" %>s %b" common
 CustomLog /proc/self/fd/1 common
 TypesConfig /etc/mime.types
 """
-HTTPD_MODULES = (
-    "mpm_event authn_core authz_core authz_host mime dir autoindex alias env status unixd setenvif"
-)
+HTTPD_MODULES = "mpm_event authn_core authz_core authz_host mime dir autoindex alias env setenvif"
 
 
 def _when(name: str) -> int:
