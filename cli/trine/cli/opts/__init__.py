@@ -1,0 +1,1 @@
+"""Values of flags: pure parsers with the texts Docker refuses with."""

@@ -1,0 +1,1 @@
+"""What people read: sizes, times, tables, templates."""

@@ -1,0 +1,25 @@
+"""--format of a single object (version, info, inspect)."""
+
+from __future__ import annotations
+
+import sys
+
+from trine.cli.failure import Failure
+from trine.cli.text import templates
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def render(form: str, value: Any) -> None:
+    """Print a value by a template, "json" for the whole of it; raises Failure for a wrong one."""
+    source = "{{json .}}" if form == "json" else form
+    try:
+        template = templates.parse(source.replace("\\n", "\n").replace("\\t", "\t"))
+    except templates.TemplateError as error:
+        raise Failure(f"template parsing error: {error}", 64) from None
+    try:
+        sys.stdout.write(template.render(value) + "\n")
+    except templates.TemplateError as error:
+        raise Failure(f"template parsing error: {error}") from None

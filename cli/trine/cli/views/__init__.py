@@ -1,0 +1,1 @@
+"""The shapes Docker gives to what the API answers."""
