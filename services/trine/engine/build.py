@@ -1,0 +1,233 @@
+"""Build an image: the image service builds, and asks us to run each RUN step in a container.
+
+The client's stream is forwarded; an exec_step is answered by a runtime container over the step's
+snapshot, its output sent to the client on the way, its exit code back to the image service.
+One network sandbox serves all steps of a build: they run one after the other in namespaces of their
+own, and a sandbox for each would cost more than many a step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import grpc
+
+from trine.engine.core import Core
+from trine.engine.hosts import compose_hosts, compose_resolv_conf
+from trine.engine.merge import DEFAULT_PATH, SHORT_ID_LENGTH
+from trine.engine.prepare import delete_runtime, delete_sandbox
+from trine.engine.undo import run_to_end
+from trine.engine.validate import container_of
+from trine.kit.errors import ConflictError, EngineError
+from trine.v1 import container_pb2, image_pb2, network_pb2, runtime_pb2
+
+_Call = grpc.aio.StreamStreamCall[image_pb2.BuildImageRequest, image_pb2.BuildImageResponse]
+_EXIT_CODES = {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}
+
+
+class Build:
+    """One build: the stream to the image service, and what its steps made."""
+
+    def __init__(self, core: Core) -> None:
+        """Start with nothing made."""
+        self.core = core
+        self.sandbox_id = secrets.token_hex(32)
+        self._sandbox: network_pb2.CreateSandboxResponse | None = None
+        self._steps: set[str] = set()
+        self._cleaning: set[asyncio.Task[None]] = set()
+        self._write_lock = asyncio.Lock()
+
+    async def run(
+        self, requests: AsyncIterator[image_pb2.BuildImageRequest]
+    ) -> AsyncIterator[image_pb2.BuildImageResponse]:
+        """Yield what the client is to see; raises EngineError. Whatever happens, steps are cleaned up."""
+        leaf = self.core.leaves.image
+        call = leaf.stub.BuildImage()
+        pump = asyncio.create_task(self._pump(requests, call))
+        self.core.builds_running += 1
+        self.core.registry.in_flight.add(self.sandbox_id)
+        try:
+            async for answer in leaf.stream(call):
+                if answer.WhichOneof("event") != "exec_step":
+                    yield answer
+                    continue
+                async for output in self._step(answer.exec_step, call):
+                    yield output
+        finally:
+            pump.cancel()
+            call.cancel()
+            await run_to_end(self._close())
+
+    async def _pump(self, requests: AsyncIterator[image_pb2.BuildImageRequest], call: _Call) -> None:
+        done = False
+        try:
+            async for request in requests:
+                if request.WhichOneof("event") == "exec_step_result":
+                    continue  # ours to answer
+                done = done or request.WhichOneof("event") == "context_done"
+                await self._write(call, request)
+            if not done:
+                await self._write(call, image_pb2.BuildImageRequest(context_done=True))
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            pass  # the other direction tells why
+
+    async def _write(self, call: _Call, request: image_pb2.BuildImageRequest) -> None:
+        async with self._write_lock:
+            await call.write(request)
+
+    async def _step(
+        self, step: image_pb2.ExecStep, call: _Call
+    ) -> AsyncIterator[image_pb2.BuildImageResponse]:
+        """Run one step, yield its output, answer the image service."""
+        result = image_pb2.ExecStepResult(container_id=step.container_id)
+        self._steps.add(step.container_id)
+        self.core.registry.in_flight.add(step.container_id)
+        try:
+            async for message in self._execute(step):
+                kind = message.WhichOneof("event")
+                if kind == "exit_code":
+                    result.exit_code = message.exit_code
+                elif kind == "stdout":
+                    yield image_pb2.BuildImageResponse(step_stdout=message.stdout)
+                elif kind == "stderr":
+                    yield image_pb2.BuildImageResponse(step_stderr=message.stderr)
+        except EngineError as error:
+            result.exit_code = _EXIT_CODES.get(error.reason, 128)
+            result.error = error.message
+        # The process is gone and with it the mount: the image service may go on while we clean up.
+        self._clean_later(step.container_id)
+        try:
+            await self._write(call, image_pb2.BuildImageRequest(exec_step_result=result))
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            pass  # the reading side tells why
+
+    async def _execute(self, step: image_pb2.ExecStep) -> AsyncIterator[runtime_pb2.AttachProcessResponse]:
+        core = self.core
+        request = await self._request(step)
+        leaf = core.leaves.runtime
+        await leaf(leaf.stub.CreateRuntimeContainer, request)
+        attach = leaf.stub.AttachProcess()
+        target = runtime_pb2.AttachTarget(container_id=step.container_id, stdout=True, stderr=True)
+        try:
+            await attach.write(runtime_pb2.AttachProcessRequest(target=target))
+            async for message in leaf.stream(attach):
+                if message.WhichOneof("event") == "attached":
+                    await leaf(
+                        leaf.stub.StartRuntimeContainer,
+                        runtime_pb2.StartRuntimeContainerRequest(id=step.container_id),
+                    )
+                    continue
+                yield message
+                if message.WhichOneof("event") == "exit_code":
+                    return
+        finally:
+            attach.cancel()
+
+    async def _request(self, step: image_pb2.ExecStep) -> runtime_pb2.CreateRuntimeContainerRequest:
+        hostname = step.container_id[:SHORT_ID_LENGTH]
+        config = container_pb2.ContainerConfig(hostname=hostname, extra_hosts=step.extra_hosts)
+        names = {text.split("=", 1)[0] for text in step.config.env}
+        env = list(step.config.env)
+        if "PATH" not in names:
+            env.insert(0, f"PATH={DEFAULT_PATH}")
+        env.insert(1, f"HOSTNAME={hostname}")
+        path, endpoints, resolv = await self._network(step)
+        files = {
+            "/etc/hosts": compose_hosts(config, endpoints),
+            "/etc/hostname": f"{hostname}\n".encode(),
+            "/etc/resolv.conf": resolv,
+        }
+        return runtime_pb2.CreateRuntimeContainerRequest(
+            id=step.container_id,
+            process=runtime_pb2.ProcessSpec(
+                args=step.args,
+                env=env,
+                working_directory=step.config.working_dir or "/",
+                user=step.config.user,
+            ),
+            root=step.mount,
+            namespaces=runtime_pb2.NamespaceSpec(network=path),
+            hostname=hostname,
+            resources=step.resources,
+            managed_files=[
+                runtime_pb2.ManagedFile(target=target, content=content) for target, content in files.items()
+            ],
+            log=runtime_pb2.LogSpec(driver="none"),
+            shm_size_bytes=step.shm_size_bytes or self.core.settings.default_shm_size_bytes,
+        )
+
+    async def _network(self, step: image_pb2.ExecStep) -> tuple[str, list[network_pb2.Endpoint], bytes]:
+        """Return namespace path, endpoints and resolv.conf for a step."""
+        core = self.core
+        mode = step.network_mode or "default"
+        if mode == "host":
+            text = await asyncio.to_thread(_host_resolv_conf)
+            return "host", [], compose_resolv_conf((), (), (), text)
+        if container_of(mode):
+            other = core.registry.find(container_of(mode))
+            if not other.container.sandbox.netns_path:
+                raise ConflictError(f"cannot join network of a non running container: {other.id}")
+            return other.container.sandbox.netns_path, [], b""
+        if self._sandbox is None:
+            name = "bridge" if mode == "default" else mode
+            endpoints = [] if mode == "none" else [network_pb2.EndpointRequest(network=name)]
+            leaf = core.leaves.network
+            self._sandbox = await leaf(
+                leaf.stub.CreateSandbox,
+                network_pb2.CreateSandboxRequest(
+                    id=self.sandbox_id,
+                    container_name=f"build_{self.sandbox_id[:SHORT_ID_LENGTH]}",
+                    hostname=self.sandbox_id[:SHORT_ID_LENGTH],
+                    endpoints=endpoints,
+                    dns_servers=core.settings.dns_servers,
+                    dns_search=core.settings.dns_search,
+                    dns_options=core.settings.dns_options,
+                ),
+            )
+        sandbox = self._sandbox
+        return sandbox.sandbox.netns_path, list(sandbox.sandbox.endpoints), sandbox.resolv_conf.encode()
+
+    def _clean_later(self, container_id: str) -> None:
+        task = asyncio.create_task(self._clean(container_id))
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    async def _clean(self, container_id: str) -> None:
+        try:
+            await delete_runtime(self.core, container_id, keep_data=False)
+        except EngineError as error:
+            self.core.log.warning("build step not removed", step=container_id[:12], error=error.message)
+        self._steps.discard(container_id)
+        self.core.registry.in_flight.discard(container_id)
+
+    async def _close(self) -> None:
+        """Kill and remove what steps left, then the sandbox."""
+        self.core.builds_running -= 1
+        await asyncio.gather(*list(self._cleaning))
+        for container_id in list(self._steps):
+            await self._clean(container_id)
+        if self._sandbox is not None:
+            try:
+                await delete_sandbox(self.core, self.sandbox_id)
+            except EngineError as error:
+                self.core.log.warning("build sandbox left for reconcile", error=error.message)
+        self.core.registry.in_flight.discard(self.sandbox_id)
+
+
+def _host_resolv_conf() -> str:
+    try:
+        with open("/etc/resolv.conf") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+async def build_image(
+    core: Core, requests: AsyncIterator[image_pb2.BuildImageRequest]
+) -> AsyncIterator[image_pb2.BuildImageResponse]:
+    """Build an image from a client's stream; yields output and, last, the image's id. Raises EngineError."""
+    build = Build(core)
+    async for answer in build.run(requests):
+        yield answer

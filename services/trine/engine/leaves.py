@@ -1,0 +1,120 @@
+"""The three services below the engine, and what their silence means to a user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from typing import Any, Generic, TypeVar
+
+import grpc
+
+from trine.kit import errors
+from trine.v1 import image_pb2_grpc, network_pb2_grpc, runtime_pb2_grpc
+
+S = TypeVar("S")
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+def translate(error: grpc.RpcError, leaf: str) -> errors.EngineError:
+    """Return the error a failed call to a leaf stands for.
+
+    What the leaf itself said (it sends details) is passed on; a transport failure becomes one line
+    that tells which service is away, because the supervisor is restarting it.
+    """
+    call: Any = error
+    own_words = any(key == "grpc-status-details-bin" for key, _ in call.trailing_metadata() or ())
+    if not own_words and call.code() == grpc.StatusCode.UNAVAILABLE:
+        return errors.UnavailableError(
+            f"the {leaf} service does not answer; it is being restarted, try again",
+            reason="SERVICE_UNAVAILABLE",
+            metadata={"service": leaf},
+        )
+    if not own_words and call.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.DeadlineExceededError(
+            f"the {leaf} service did not answer in time", metadata={"service": leaf}
+        )
+    return errors.from_rpc_error(error)
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether an error says that a leaf does not answer (not that it refused)."""
+    return isinstance(error, errors.EngineError) and error.reason == "SERVICE_UNAVAILABLE"
+
+
+class Leaf(Generic[S]):
+    """One service: its typed stub, and calls whose failures are EngineErrors."""
+
+    def __init__(self, name: str, channel: grpc.aio.Channel, stub: S, timeout_seconds: float) -> None:
+        """Keep the channel; nothing is sent."""
+        self.name = name
+        self.channel = channel
+        self.stub = stub
+        self.timeout_seconds = timeout_seconds
+
+    async def __call__(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Q, R],
+        request: Q,
+        timeout_seconds: float | None = None,
+        patience_seconds: float = 0.0,
+    ) -> R:
+        """Call a unary method.
+
+        ``timeout_seconds`` 0 means for ever; ``patience_seconds`` is how long to try again while the
+        service is away (only for calls that may be repeated). Raises EngineError.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_seconds
+        limit = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        while True:
+            try:
+                return await method(request, timeout=limit or None)
+            except grpc.RpcError as error:
+                translated = translate(error, self.name)
+                if not is_away(translated) or loop.time() >= until:
+                    raise translated from error
+            await asyncio.sleep(0.05)
+
+    async def client_stream(self, call: Awaitable[R]) -> R:
+        """Return the answer of a call that takes a stream; raises EngineError."""
+        try:
+            return await call
+        except grpc.RpcError as error:
+            raise translate(error, self.name) from error
+
+    async def stream(self, call: AsyncIterable[R]) -> AsyncIterator[R]:
+        """Yield what a streaming call yields; its failure is an EngineError, leaving it cancels it."""
+        finished = False
+        try:
+            async for message in call:
+                yield message
+            finished = True
+        except grpc.RpcError as error:
+            finished = True
+            raise translate(error, self.name) from error
+        finally:
+            if not finished and hasattr(call, "cancel"):
+                call.cancel()
+
+
+class Leaves:
+    """Image, network and runtime service."""
+
+    def __init__(
+        self,
+        image: grpc.aio.Channel,
+        network: grpc.aio.Channel,
+        runtime: grpc.aio.Channel,
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        """Make the stubs over open channels."""
+        self.image: Leaf[image_pb2_grpc.ImageServiceAsyncStub] = Leaf(
+            "image", image, image_pb2_grpc.ImageServiceStub(image), timeout_seconds
+        )
+        self.network: Leaf[network_pb2_grpc.NetworkServiceAsyncStub] = Leaf(
+            "network", network, network_pb2_grpc.NetworkServiceStub(network), timeout_seconds
+        )
+        self.runtime: Leaf[runtime_pb2_grpc.RuntimeServiceAsyncStub] = Leaf(
+            "runtime", runtime, runtime_pb2_grpc.RuntimeServiceStub(runtime), timeout_seconds
+        )

@@ -1,0 +1,332 @@
+"""Prepare a container: network sandbox and runtime container up, its init waiting. And unprepare.
+
+Idempotent; the caller holds the entry's lock. What is prepared and not started in time is taken
+down again (docs/seams.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trine.engine.core import Core
+from trine.engine.facts import network_facts
+from trine.engine.hosts import compose_hosts, compose_resolv_conf, hostname_file, link_environment
+from trine.engine.mounts import runtime_mounts
+from trine.engine.registry import Entry, Prepared
+from trine.engine.runtime_spec import runtime_request, volume_map
+from trine.engine.states import Status, has_process
+from trine.engine.undo import Undo
+from trine.engine.validate import container_of
+from trine.kit.errors import ConflictError, EngineError, InternalError, InvalidArgumentError
+from trine.v1 import container_pb2, network_pb2, runtime_pb2
+
+
+@dataclass
+class _Network:
+    """Where a container's network is, and what its files say."""
+
+    path: str  # for setns, "host", or "": the runtime makes a fresh one
+    sandbox: network_pb2.Sandbox
+    managed: dict[str, bytes]
+    mounts: list[runtime_pb2.MountSpec] = field(default_factory=list)
+    link_variables: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+async def prepare(core: Core, entry: Entry) -> Prepared:
+    """Make sandbox and runtime container unless they stand already; return what stands.
+
+    Raises EngineError with everything taken back.
+    """
+    if entry.prepared is not None:
+        return entry.prepared
+    async with Undo("prepare") as undo:
+        _check_shares(core, entry)
+        await asyncio.to_thread(_check_sources, entry)
+        undo.push("sandbox", lambda: delete_sandbox(core, entry.id))
+        network = await _network(core, entry)
+        mounts = runtime_mounts(entry, volume_map(core.volumes.all())) + network.mounts
+        request = runtime_request(
+            entry,
+            network.path,
+            mounts,
+            network.managed,
+            network.link_variables,
+            core.settings.default_shm_size_bytes,
+        )
+        undo.push("runtime container", lambda: delete_runtime(core, entry.id, keep_data=True))
+        leaf = core.leaves.runtime
+        answer = await leaf(leaf.stub.CreateRuntimeContainer, request)
+        undo.keep()
+    entry.container.sandbox.CopyFrom(network.sandbox)
+    entry.prepared = Prepared(network.sandbox, answer.process_id, [*network.warnings, *answer.warnings])
+    for endpoint in network.sandbox.endpoints:
+        tell_network(core, "connect", endpoint, entry.id)
+    entry.prepared.timer = asyncio.get_running_loop().call_later(
+        core.settings.prepare_timeout_seconds,
+        lambda: core.spawn(_expire(core, entry), f"unprepare {entry.id[:12]}"),
+    )
+    return entry.prepared
+
+
+async def _expire(core: Core, entry: Entry) -> None:
+    async with entry.lock:
+        if entry.prepared is not None and not has_process(entry.status):
+            core.log.info("prepared but not started in time", container=entry.id[:12])
+            await unprepare(core, entry)
+
+
+async def unprepare(core: Core, entry: Entry) -> None:
+    """Take down what was prepared; the caller holds the lock. What a leaf misses, reconcile removes."""
+    if entry.prepared is None:
+        return
+    settled(entry)
+    await teardown(core, entry, keep_data=True)
+
+
+def settled(entry: Entry) -> None:
+    """Forget that it is prepared: it was started, or taken down."""
+    if entry.prepared is not None and entry.prepared.timer is not None:
+        entry.prepared.timer.cancel()
+    entry.prepared = None
+
+
+async def teardown(core: Core, entry: Entry, keep_data: bool) -> None:
+    """Delete runtime container and sandbox, both at once; a leaf that is away is left to reconcile."""
+    endpoints = list(entry.container.sandbox.endpoints)
+    entry.container.ClearField("sandbox")
+    results = await asyncio.gather(
+        delete_runtime(core, entry.id, keep_data),
+        delete_sandbox(core, entry.id),
+        return_exceptions=True,
+    )
+    for result in results:
+        if isinstance(result, BaseException):
+            core.log.warning("left for reconcile", container=entry.id[:12], error=str(result))
+    for endpoint in endpoints:
+        tell_network(core, "disconnect", endpoint, entry.id)
+
+
+async def delete_runtime(core: Core, container_id: str, keep_data: bool) -> None:
+    """Delete a runtime container, killing what is left of it."""
+    leaf = core.leaves.runtime
+    await leaf(
+        leaf.stub.DeleteRuntimeContainer,
+        runtime_pb2.DeleteRuntimeContainerRequest(id=container_id, force=True, keep_data=keep_data),
+    )
+
+
+async def delete_sandbox(core: Core, container_id: str) -> None:
+    """Delete a sandbox with its endpoints."""
+    leaf = core.leaves.network
+    await leaf(leaf.stub.DeleteSandbox, network_pb2.DeleteSandboxRequest(id=container_id))
+
+
+def tell_network(core: Core, action: str, endpoint: network_pb2.Endpoint, container_id: str) -> None:
+    """Tell that a container was connected to or disconnected from a network."""
+    core.events.publish(
+        "network",
+        action,
+        endpoint.network_id,
+        {"container": container_id, "name": endpoint.network_name, "type": "bridge"},
+    )
+
+
+def _check_shares(core: Core, entry: Entry) -> None:
+    """Refuse when a container whose namespace is to be joined does not run."""
+    for what, container_id in entry.private.shares.items():
+        other = core.registry.get(container_id)
+        if other is None:
+            raise InternalError(f"No such container: {container_id}", reason="NO_SUCH_CONTAINER")
+        if other.status is Status.RESTARTING:
+            raise ConflictError(
+                f"Container {container_id} is restarting, wait until the container is running"
+            )
+        if not has_process(other.status):
+            text = {"network": "network", "pid": "PID", "ipc": "IPC"}[what]
+            raise ConflictError(
+                f"cannot join {text} of a non running container: {container_id}", reason="NOT_RUNNING"
+            )
+
+
+def _check_sources(entry: Entry) -> None:
+    """Make missing bind sources of --volume (as Docker, at start) and refuse missing ones of --mount."""
+    by_target = {os.path.normpath(mount.target): mount for mount in entry.config.mounts}
+    for point in entry.container.mounts:
+        if point.type != "bind" or os.path.lexists(point.source):
+            continue
+        wish = by_target.get(point.destination)
+        if wish is not None and not wish.from_volume_flag:
+            raise InvalidArgumentError(
+                f'invalid mount config for type "bind": bind source path does not exist: {point.source}',
+                reason="INVALID_MOUNT",
+            )
+        try:
+            os.makedirs(point.source, 0o755, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InvalidArgumentError(
+                f"error while creating mount source path '{point.source}': mkdir {error.filename}: {reason}",
+                reason="INVALID_MOUNT",
+            ) from error
+
+
+async def _network(core: Core, entry: Entry) -> _Network:
+    """Return the network of a container by its mode."""
+    mode = entry.config.network_mode
+    if container_of(mode):
+        return await _shared_network(core, entry, entry.private.shares["network"])
+    if mode == "host":
+        return await _host_network(core, entry)
+    return await _own_network(core, entry)
+
+
+async def _shared_network(core: Core, entry: Entry, other_id: str) -> _Network:
+    """Join another container's namespace; its hosts, hostname and resolv.conf are mounted, not copied."""
+    other = core.registry.get(other_id)
+    assert other is not None  # _check_shares
+    entry.config.hostname = other.config.hostname
+    entry.config.domainname = other.config.domainname
+    if other.config.network_mode == "host":
+        path = "host"
+    elif container_of(other.config.network_mode):
+        return await _shared_network(core, entry, other.private.shares["network"])
+    else:
+        path = other.container.sandbox.netns_path
+    taken = {os.path.normpath(mount.target) for mount in entry.config.mounts}
+    sources = {
+        "/etc/hosts": other.container.hosts_path,
+        "/etc/hostname": other.container.hostname_path,
+        "/etc/resolv.conf": other.container.resolv_conf_path,
+    }
+    mounts = [
+        runtime_pb2.MountSpec(kind=runtime_pb2.MOUNT_KIND_BIND, source=source, target=target)
+        for target, source in sources.items()
+        if source and target not in taken
+    ]
+    return _Network(path, network_pb2.Sandbox(), {}, mounts)
+
+
+async def _host_network(core: Core, entry: Entry) -> _Network:
+    """Use the host's network, and its files unless the user said something else."""
+    config = entry.config
+    hosts = await asyncio.to_thread(_read_host_file, "/etc/hosts")
+    if config.extra_hosts or not hosts:
+        hosts = compose_hosts(config, [], (), await _gateway(core, config), own_name=False)
+    resolv = (await asyncio.to_thread(_read_host_file, "/etc/resolv.conf")).decode(errors="replace")
+    content = compose_resolv_conf(config.dns_servers, config.dns_search, config.dns_options, resolv)
+    managed = {
+        "/etc/hosts": hosts,
+        "/etc/hostname": hostname_file(config),
+        "/etc/resolv.conf": content,
+    }
+    return _Network("host", network_pb2.Sandbox(), managed)
+
+
+def _read_host_file(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+async def _own_network(core: Core, entry: Entry) -> _Network:
+    """Make a sandbox of our own with the endpoints of the record (none for --network none)."""
+    config = entry.config
+    leaf = core.leaves.network
+    settings = core.settings
+    request = network_pb2.CreateSandboxRequest(
+        id=entry.id,
+        container_name=entry.name,
+        hostname=config.hostname,
+        endpoints=entry.container.networks,
+        ports=_ports(config) if entry.container.networks else [],
+        dns_servers=list(config.dns_servers) or settings.dns_servers,
+        dns_search=list(config.dns_search) or settings.dns_search,
+        dns_options=list(config.dns_options) or settings.dns_options,
+        sysctls={key: value for key, value in config.sysctls.items() if key.startswith("net.")},
+    )
+    try:
+        answer = await leaf(leaf.stub.CreateSandbox, request)
+    except EngineError as error:
+        raise _explain(error, entry) from error
+    links, variables = _links(core, entry)
+    hosts = compose_hosts(
+        config, answer.sandbox.endpoints, links, await _gateway(core, config), own_name=True
+    )
+    managed = {
+        "/etc/hosts": hosts,
+        "/etc/hostname": hostname_file(config),
+        "/etc/resolv.conf": answer.resolv_conf.encode(),
+    }
+    return _Network(
+        answer.sandbox.netns_path,
+        answer.sandbox,
+        managed,
+        link_variables=variables,
+        warnings=list(answer.warnings),
+    )
+
+
+def _explain(error: EngineError, entry: Entry) -> EngineError:
+    """Put Docker's words before a port that is taken."""
+    if error.reason == "PORT_ALLOCATED" and not error.message.startswith("driver failed"):
+        error.message = (
+            f"driver failed programming external connectivity on endpoint {entry.name} "
+            f"({entry.id}): {error.message}"
+        )
+    return error
+
+
+def _ports(config: container_pb2.ContainerConfig) -> list[network_pb2.PortMapping]:
+    """Return published ports; --publish-all adds every exposed one that is not."""
+    ports = list(config.ports)
+    if config.publish_all:
+        have = {f"{port.container_port}/{port.protocol or 'tcp'}" for port in ports}
+        for text in config.exposed_ports:
+            number, _, protocol = text.partition("/")
+            first, _, last = number.partition("-")
+            for value in range(int(first), int(last or first) + 1):
+                if f"{value}/{protocol or 'tcp'}" not in have:
+                    ports.append(network_pb2.PortMapping(container_port=value, protocol=protocol or "tcp"))
+    return ports
+
+
+async def _gateway(core: Core, config: container_pb2.ContainerConfig) -> str:
+    """Return what host-gateway means: the setting, or the default bridge's address."""
+    if not any(text.endswith(":host-gateway") for text in config.extra_hosts):
+        return ""
+    if core.settings.host_gateway:
+        return core.settings.host_gateway
+    leaf = core.leaves.network
+    answer = await leaf(leaf.stub.GetNetwork, network_pb2.GetNetworkRequest(name="bridge"))
+    for pool in answer.network.pools:
+        if pool.gateway and ":" not in pool.gateway:
+            return pool.gateway
+    facts = await network_facts(core)
+    raise InvalidArgumentError(
+        f"unable to derive the IP value for host-gateway from {facts.default_bridge or 'the default bridge'}"
+    )
+
+
+def _links(core: Core, entry: Entry) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return hosts lines and variables of --link on the default bridge."""
+    lines: list[tuple[str, str]] = []
+    variables: list[str] = []
+    for alias, container_id in entry.private.links.items():
+        other = core.registry.get(container_id)
+        if other is None or not has_process(other.status):
+            name = other.name if other is not None else container_id
+            raise ConflictError(
+                f"Cannot link to a non running container: /{name} AS /{entry.name}/{alias}",
+                reason="NOT_RUNNING",
+            )
+        address = next((e.ipv4_address for e in other.container.sandbox.endpoints if e.ipv4_address), "")
+        names = [alias]
+        names += [n for n in (other.config.hostname, other.name) if n not in names]
+        lines.append((address, " ".join(names)))
+        variables += link_environment(entry.name, alias, address, other.config)
+    return lines, variables
