@@ -67,3 +67,32 @@ class Operation:
         finally:
             with self._lock:
                 self._callbacks.pop(number, None)
+
+
+class KeyedLocks:
+    """One lock for each key, there only while somebody wants it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def hold(self, key: str, operation: Operation) -> Iterator[None]:
+        """Hold the lock of ``key``; gives up when the operation is cancelled."""
+        with self._lock:
+            lock, count = self._locks.get(key, (threading.Lock(), 0))
+            self._locks[key] = (lock, count + 1)
+        held = False
+        try:
+            while not (held := lock.acquire(timeout=0.1)):
+                operation.check()
+            yield
+        finally:
+            if held:
+                lock.release()
+            with self._lock:
+                lock, count = self._locks[key]
+                if count == 1:
+                    del self._locks[key]
+                else:
+                    self._locks[key] = (lock, count - 1)
