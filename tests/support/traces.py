@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
+from tools.stack import processes
+
 from support.place import Place
+
+__all__ = ["cgroups", "container_cgroups", "links", "mounts", "processes", "rules"]
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -17,7 +20,7 @@ def _output(place: Place, *words: str) -> str:
 
 
 def rules(place: Place) -> list[str]:
-    """Return the rules of all four rule sets (IPv4, IPv6; nft and legacy) without bare."""
+    """Return the rules of all four rule sets (IPv4, IPv6; nft and legacy) without counters."""
     found: list[str] = []
     for program in (
         "iptables-nft-save",
@@ -46,23 +49,6 @@ def mounts(place: Place, below: Path) -> list[str]:
     texts = (Place().mountinfo(), place.mountinfo())
     points = {line.split()[4] for text in texts for line in text.splitlines()}
     return sorted(point for point in points if point.startswith(f"{below}/"))
-
-
-def processes(root: Path) -> dict[int, str]:
-    """Return pid -> command line of all processes that name ``root`` or hold a file below it."""
-    found: dict[int, str] = {}
-    prefix = f"{root}/"
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
-            files = [os.readlink(link) for link in (entry / "fd").iterdir()]
-        except OSError:
-            continue
-        if prefix in f"{words}/" or any(name.startswith(prefix) for name in files):
-            found[int(entry.name)] = words
-    return found
 
 
 def cgroups(parent: str) -> list[str]:
