@@ -35,12 +35,7 @@ class Supervisor:
         self.options = options
         self.log = logs.get_logger("trined")
         self.group = group_id(options.group)
-        self.services = {
-            name: ServiceProcess(
-                name, commands.address(options, name), commands.command(options, name), self._on_back
-            )
-            for name in commands.ORDER
-        }
+        self.services: dict[str, ServiceProcess] = {}
         self.engine: Engine | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._locks: list[int] = []
@@ -139,6 +134,16 @@ class Supervisor:
     async def serve(self) -> int:
         """Run until a signal; return the exit status."""
         set_child_subreaper()
+        # Here and not in __init__: a channel belongs to the event loop it was made in.
+        self.services = {
+            name: ServiceProcess(
+                name,
+                commands.address(self.options, name),
+                commands.command(self.options, name),
+                self._on_back,
+            )
+            for name in commands.ORDER
+        }
         reaper = OrphanReaper(lambda: {service.child_id for service in self.services.values()})
         self._tasks.add(asyncio.create_task(reaper.run(), name="reaper"))
         try:
