@@ -168,7 +168,9 @@ def _from_file(path: Path, required: bool) -> dict[str, Any]:
             f"unable to configure trined with file {path}: the following directives don't match any "
             f"configuration option: {', '.join(unknown)}"
         )
-    return {_FILE_NAMES.get(key, key): _plain(key, value, path) for key, value in content.items()}
+    return {
+        _FILE_NAMES.get(str(key), str(key)): _plain(str(key), value, path) for key, value in content.items()
+    }
 
 
 def _plain(key: str, value: Any, path: Path) -> Any:
@@ -197,7 +199,7 @@ def parse(arguments: Sequence[str], default_config_file: str = DEFAULT_CONFIG_FI
     flags = {
         key.replace("_", "-"): value for key, value in vars(parser().parse_args(list(arguments))).items()
     }
-    config_file = flags.pop("config-file", "")
+    config_file: str = flags.pop("config-file", "")
     from_file = _from_file(Path(config_file or default_config_file), required=bool(config_file))
     twice = sorted(set(flags) & set(from_file))
     if twice:
