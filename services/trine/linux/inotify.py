@@ -23,3 +23,11 @@ def open_inotify() -> int:
 def add_watch(descriptor: int, path: str, events: int) -> int:
     """Watch a path for IN_* events; return the watch's number. Raises OSError."""
     return syscall("inotify_add_watch", descriptor, os.fsencode(path), events, path=path)
+
+
+def remove_watch(descriptor: int, number: int) -> None:
+    """End a watch; one that ended by itself (its directory is gone) is no error."""
+    try:
+        syscall("inotify_rm_watch", descriptor, number)
+    except OSError:
+        pass

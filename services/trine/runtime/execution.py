@@ -142,9 +142,9 @@ def become(
         # Without no_new_privs a filter needs CAP_SYS_ADMIN, so it goes in before that is given up.
         have = capabilities.get()[1]
         capabilities.set_sets(have, have, 0)
-        from trine.linux import seccomp
+        from trine.linux.seccomp import install
 
-        seccomp.install(seccomp_filter)
+        install(seccomp_filter)
     capabilities.set_sets(effective, permitted, masks["inheritable"])
     if masks["ambient"]:
         capabilities.set_ambient(masks["ambient"])

@@ -72,6 +72,9 @@ def _main(
     os.umask(0o022)
     kept = {sync.fileno(), *joins.values(), *(streams or ())}
     process.close_all_but(kept)
+    private = config.get("trine") or {}
+    # Read while the host's tree is still there.
+    seccomp_filter = load_filter(config, private.get("seccomp_filter"))
     join_namespaces(config, joins)
     slave = build(config, sync)
     if streams is None:
@@ -82,8 +85,6 @@ def _main(
     execution.set_limits(spec.get("rlimits") or [])
     identity = execution.look_up_user(spec, config.get("annotations") or {})
     variables = execution.environment(spec, identity)
-    private = config.get("trine") or {}
-    seccomp_filter = load_filter(config, private.get("seccomp_filter"))
     packets.send(sync, {"ready": True})
     wait_for(sync, "go")
     execution.prepare_streams(identity, bool(spec.get("terminal")))

@@ -52,7 +52,7 @@ class JsonLog:
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self.path, flags, 0o640)
-        self._size = os.fstat(self._descriptor).st_size
+        self.size = os.fstat(self._descriptor).st_size
 
     def write(self, stream: str, data: bytes) -> None:
         """Log a chunk of output; an unfinished line waits for its rest."""
@@ -87,10 +87,10 @@ class JsonLog:
 
     def _append(self, entries: list[str]) -> None:
         data = "".join(entries).encode("utf-8", "replace")
-        if 0 < self._maximum_size < self._size + len(data):
+        if 0 < self._maximum_size < self.size + len(data):
             for entry in entries:
                 encoded = entry.encode("utf-8", "replace")
-                if self._size and self._size + len(encoded) > self._maximum_size:
+                if self.size and self.size + len(encoded) > self._maximum_size:
                     self._rotate()
                 self._put(encoded)
             return
@@ -103,7 +103,7 @@ class JsonLog:
             written = os.write(self._descriptor, data)
         except OSError:
             written = 0
-        self._size += written
+        self.size += written
         if written:
             self._torn = written < len(data)
 
@@ -112,7 +112,7 @@ class JsonLog:
         try:
             if self._maximum_files == 1:
                 os.truncate(self.path, 0)
-                self._size = 0
+                self.size = 0
                 return
             for number in range(self._maximum_files - 1, 1, -1):
                 try:

@@ -316,8 +316,7 @@ class Shim:
     def _exec_ended(self, target: Process) -> None:
         target.end_streams()
         self._answer_exec(target)
-        if target.started_at:
-            self._tell({"event": "exec_exited", "process": target.id, "code": target.exit_code})
+        self._tell({"event": "exec_exited", "process": target.id, "code": target.exit_code})
         ended = [p.id for p in self.execs.values() if p.state == STOPPED]
         for identifier in ended[:-ENDED_EXECS_KEPT]:
             del self.execs[identifier]
@@ -501,7 +500,8 @@ def _attach(shim: Shim, peer: Peer, message: dict[str, Any], descriptors: list[i
     client = Client(given.get("stdin", -1), given.get("stdout", -1), given.get("stderr", -1), finished)
     peer.clients.append((target, client))
     target.attach(client)
-    return {"event": "attached"}
+    # What was logged until here is in the log, what comes after here comes to the client.
+    return {"event": "attached", "log_size": shim.log.size if shim.log and target is shim.first else 0}
 
 
 def _resize(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:

@@ -9,14 +9,16 @@ Everything a fork needs is imported here, once: a fork then shares nearly all of
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
 import socket
+import struct
 import sys
 from typing import Any, NoReturn
 
-from trine.linux import mount, process
+from trine.linux import mount, process, seccomp
 from trine.runtime import (
     archive_worker,
     cgroup_mounts,
@@ -29,7 +31,8 @@ from trine.runtime.cgroups import layout
 
 CHANNEL = 3
 _TITLE_ROOM = 120
-_PRELOADED = (cgroup_mounts, copy_up, pid1)
+# Imported later, a module would come from the container's tree: there is no host tree any more.
+_PRELOADED = (cgroup_mounts, copy_up, pid1, seccomp, fcntl, struct)
 
 
 def command(directories: list[str]) -> list[str]:

@@ -1,0 +1,407 @@
+"""What can be done to a container: one method a use case."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trine.kit import errors
+from trine.linux import capabilities, seccomp
+from trine.linux.seccomp import FilterError
+from trine.runtime import packets, seccomp_profile, shim_client, spec
+from trine.runtime.capability_sets import CapabilityError
+from trine.runtime.cgroups import layout as layouts
+from trine.runtime.cgroups import limits
+from trine.runtime.cgroups.layout import CgroupError, Layout
+from trine.runtime.devices import DeviceError
+from trine.runtime.registry import Record, Registry
+from trine.runtime.store import Store
+from trine.runtime.zygote_client import ZygoteClient
+from trine.v1 import image_pb2, runtime_pb2
+
+CREATE_SECONDS = 60.0
+DELETE_SECONDS = 15.0
+_ID = re.compile(r"[0-9a-f]{64}")
+_PREFIX = "OCI runtime create failed: runc create failed: unable to start container process: "
+_OF_THE_COMMAND = ("COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE")
+_OF_THE_USER = ("NO_SUCH_USER", "NO_SUCH_GROUP", "INVALID_USER", "NOT_RUNNING", "UNSUPPORTED")
+_REFUSALS = (
+    spec.SpecError,
+    CapabilityError,
+    DeviceError,
+    FilterError,
+    limits.LimitError,
+    seccomp_profile.ProfileError,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says for all containers."""
+
+    cgroup_parent: str = "/trine"
+    default_ulimits: Sequence[tuple[str, int, int]] = ()
+    seccomp_default: Mapping[str, Any] | None = None
+    seccomp_unconfined: bool = False
+    group_id: int = -1
+
+
+class Containers:
+    """The use cases on containers."""
+
+    def __init__(
+        self, store: Store, registry: Registry, zygote: ZygoteClient, layout: Layout, settings: Settings
+    ) -> None:
+        """Take the parts; nothing is looked up again for each container but what changes."""
+        self._store = store
+        self._registry = registry
+        self._zygote = zygote
+        self._layout = layout
+        self._settings = settings
+        self._features = layouts.features(layout)
+        self._capabilities = capabilities.bounding()
+        release = os.uname().release.split(".")
+        self._kernel = (int(release[0]), int(re.sub(r"\D.*", "", release[1]) or 0))
+        self._no_seccomp = not seccomp.available()
+
+    async def create(
+        self, request: runtime_pb2.CreateRuntimeContainerRequest
+    ) -> runtime_pb2.CreateRuntimeContainerResponse:
+        """Make a container whose init waits; the same request again gives what is there.
+
+        Raises InvalidArgumentError, AlreadyExistsError, InternalError; nothing is left then.
+        """
+        _check(request)
+        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        async with self._registry.lock(request.id):
+            existing = self._registry.find(request.id)
+            if existing is not None:
+                if existing.request_digest != digest:
+                    raise errors.AlreadyExistsError(f"container {request.id} exists with other settings")
+                return runtime_pb2.CreateRuntimeContainerResponse(process_id=existing.state.get("pid", 0))
+            asyncio.get_running_loop().run_in_executor(None, layouts.prime, self._layout)
+            warnings, config = self._configure(request, digest)
+            return await self._make(request, config, warnings)
+
+    def _configure(
+        self, request: runtime_pb2.CreateRuntimeContainerRequest, digest: str
+    ) -> tuple[list[str], dict[str, Any]]:
+        facts = spec.HostFacts(
+            state_directory=str(self._store.state_directory(request.id)),
+            managed_directory=str(self._store.bundle(request.id)),
+            cgroup_parent=self._settings.cgroup_parent,
+            capabilities_mask=self._capabilities,
+            kernel_version=self._kernel,
+            architecture=os.uname().machine,
+            default_ulimits=self._settings.default_ulimits,
+            seccomp_default=self._settings.seccomp_default,
+            seccomp_unconfined=self._settings.seccomp_unconfined or self._no_seccomp,
+            namespace_path=self._namespace_path,
+        )
+        try:
+            warnings = limits.discard_unsupported(request.resources, self._features)
+            limits.check(request.resources, os.cpu_count() or 1)
+            config = spec.oci_spec(request, facts)
+            profile = config["linux"].pop("seccomp", None)
+            private = config["trine"]
+            private["request_digest"] = digest
+            if profile is not None:
+                private["seccomp_filter"] = seccomp.stored_path(profile, str(self._store.filters))
+        except _REFUSALS as error:
+            raise errors.InvalidArgumentError(str(error).replace("\n", " ")) from None
+        except CgroupError as error:
+            raise errors.InternalError(str(error)) from None
+        return warnings, config
+
+    def _namespace_path(self, container_id: str, kind: str) -> str:
+        record = self._registry.find(container_id)
+        if record is None:
+            raise spec.SpecError(f"No such container: {container_id}")
+        if not record.state.get("pid"):
+            raise spec.SpecError(f"cannot join {kind.upper()} of a non running container: {container_id}")
+        return f"/proc/{record.state['pid']}/ns/{kind}"
+
+    async def _make(
+        self,
+        request: runtime_pb2.CreateRuntimeContainerRequest,
+        config: dict[str, Any],
+        warnings: list[str],
+    ) -> runtime_pb2.CreateRuntimeContainerResponse:
+        managed = {file.target.rpartition("/")[2]: file.content for file in request.managed_files}
+        existed = self._store.bundle(request.id).exists()
+        record = self._registry.add(request.id, config)
+        try:
+            try:
+                self._store.prepare(request.id, managed)
+                self._store.write_config(request.id, config)
+            except OSError as error:
+                raise errors.InternalError(
+                    f"error creating container: {error.strerror}: {error.filename}"
+                ) from None
+            record.created = asyncio.get_running_loop().create_future()
+            mine, theirs = packets.pair()
+            try:
+                self._registry.attach(record, mine)
+                await self._zygote.request(
+                    {
+                        "op": "shim",
+                        "id": request.id,
+                        "state_directory": str(self._store.state_directory(request.id)),
+                        "bundle": str(self._store.bundle(request.id)),
+                        "group_id": self._settings.group_id,
+                    },
+                    [theirs.fileno()],
+                )
+            finally:
+                theirs.close()
+            event = await asyncio.wait_for(asyncio.shield(record.created), CREATE_SECONDS)
+            if event["event"] == "create_failed":
+                raise _create_error(event)
+            record.created = None
+            return runtime_pb2.CreateRuntimeContainerResponse(
+                process_id=event["pid"], warnings=[*warnings, *event.get("warnings", ())]
+            )
+        except BaseException as error:
+            await asyncio.shield(self._undo(record, keep_data=existed))
+            if isinstance(error, TimeoutError):
+                raise errors.DeadlineExceededError("container create took too long") from None
+            raise
+
+    async def _undo(self, record: Record, keep_data: bool) -> None:
+        """Take a half-made container back; also when the caller went away meanwhile."""
+        self._registry.discard(record)
+        directory = str(self._store.state_directory(record.id))
+        try:
+            other = shim_client.ShimClient(shim_client.connect(directory), lambda _event: None)
+        except OSError:
+            pass  # no shim, or it has undone its part and gone
+        else:
+            try:
+                await other.request("destroy")
+                await asyncio.wait_for(other.closed.wait(), 5.0)
+            except (errors.EngineError, TimeoutError):
+                pass
+            other.close()
+        self._store.remove(record.id, keep_data)
+
+    async def start(self, container_id: str) -> runtime_pb2.RuntimeContainer:
+        """Let init execute its process; one that runs is left as it is.
+
+        Raises InvalidArgumentError with reason COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE,
+        ConflictError (NOT_RUNNING) when it has ended before.
+        """
+        async with self._registry.lock(container_id):
+            record = self._registry.get(container_id)
+            if record.shim is None:
+                raise _not_running(container_id)
+            try:
+                await record.shim.request("start")
+            except errors.EngineError as error:
+                raise _with_prefix(error) from None
+            return self._registry.describe(record)
+
+    async def signal(self, container_id: str, number: int, everyone: bool) -> None:
+        """Send a signal. Raises NotFoundError, ConflictError (NOT_RUNNING), InvalidArgumentError."""
+        if not 1 <= number <= 64:
+            raise errors.InvalidArgumentError(f"Invalid signal: {number}")
+        await self._shim_of(container_id).request("signal", signal=number, all=everyone)
+
+    async def pause(self, container_id: str) -> None:
+        """Freeze. Raises NotFoundError, ConflictError."""
+        record = self._registry.get(container_id)
+        await self._shim_of(container_id).request("pause")
+        record.state["state"] = "paused"
+
+    async def resume(self, container_id: str) -> None:
+        """Thaw. Raises NotFoundError, ConflictError."""
+        record = self._registry.get(container_id)
+        await self._shim_of(container_id).request("resume")
+        record.state["state"] = "running"
+
+    async def update(self, container_id: str, resources: image_pb2.Resources) -> list[str]:
+        """Change limits; return warnings. Raises NotFoundError, ConflictError, InvalidArgumentError."""
+        record = self._registry.get(container_id)
+        if record.ended.is_set():
+            raise _not_running(container_id)
+        try:
+            warnings = limits.discard_unsupported(resources, self._features)
+            limits.check(resources, os.cpu_count() or 1)
+            changed = await asyncio.to_thread(record.group.apply, spec.resources(resources))
+        except limits.LimitError as error:
+            raise errors.InvalidArgumentError(str(error)) from None
+        except CgroupError as error:
+            raise errors.InvalidArgumentError(f"Cannot update container {container_id}: {error}") from None
+        return [*warnings, *changed]
+
+    async def delete(self, container_id: str, force: bool, keep_data: bool) -> None:
+        """Remove what is left of a container; one that is not there succeeds.
+
+        Raises ConflictError when it runs and ``force`` is not set, DeadlineExceededError when it does
+        not end (a process waits in the kernel).
+        """
+        if not _ID.fullmatch(container_id):
+            raise errors.InvalidArgumentError(f"invalid container id: {container_id!r}")
+        async with self._registry.lock(container_id):
+            record = self._registry.find(container_id)
+            if record is None:
+                await asyncio.to_thread(self._store.remove, container_id, keep_data)
+                return
+            if not record.ended.is_set():
+                if not force:
+                    raise errors.ConflictError(
+                        f"You cannot remove a running container {container_id}. Stop the container before "
+                        "attempting removal or force remove",
+                        reason="RUNNING",
+                    )
+                await self._destroy(record)
+            await self._wait_for_shim(record)
+            try:
+                await asyncio.to_thread(self._remove, record, keep_data)
+            except OSError as error:
+                raise errors.InternalError(f"cannot remove container {container_id}: {error}") from None
+            self._registry.remove(record)
+
+    async def _destroy(self, record: Record) -> None:
+        if record.shim is not None:
+            try:
+                await record.shim.request("destroy")
+            except errors.ConflictError:
+                pass  # gone meanwhile
+        try:
+            await asyncio.wait_for(record.ended.wait(), DELETE_SECONDS)
+        except TimeoutError:
+            raise errors.DeadlineExceededError(
+                f"could not kill container {record.id}: tried to kill container, but did not receive "
+                "an exit event"
+            ) from None
+
+    async def _wait_for_shim(self, record: Record) -> None:
+        """Give the shim a moment to clean up and go: a client that does not read may keep it."""
+        if record.shim is not None:
+            try:
+                await asyncio.wait_for(record.shim.closed.wait(), 1.0)
+            except TimeoutError:
+                record.shim.close()
+
+    def _remove(self, record: Record, keep_data: bool) -> None:
+        if record.group.exists():
+            record.group.kill()
+            record.group.delete()
+        self._store.remove(record.id, keep_data)
+
+    def get(self, container_id: str) -> runtime_pb2.RuntimeContainer:
+        """Return one container. Raises NotFoundError."""
+        return self._registry.describe(self._registry.get(container_id))
+
+    def list_all(self) -> list[runtime_pb2.RuntimeContainer]:
+        """Return all containers."""
+        return [self._registry.describe(record) for record in self._registry.all()]
+
+    async def wait(self, container_id: str) -> runtime_pb2.RuntimeContainer:
+        """Return a container once it has ended. Raises NotFoundError."""
+        record = self._registry.get(container_id)
+        await record.ended.wait()
+        return self._registry.describe(record)
+
+    async def resize(self, container_id: str, exec_id: str, rows: int, columns: int) -> None:
+        """Set a terminal's size. Raises NotFoundError, ConflictError."""
+        await self._shim_of(container_id).request("resize", process=exec_id, rows=rows, columns=columns)
+
+    def attach_socket(self, container_id: str) -> str:
+        """Return the path of a living container's shim socket. Raises NotFoundError, ConflictError."""
+        self._shim_of(container_id)
+        return str(self._store.state_directory(container_id) / "shim.sock")
+
+    def processes(self, container_id: str) -> list[int]:
+        """Return the processes of a running container. Raises NotFoundError, ConflictError."""
+        self._shim_of(container_id)
+        return self._registry.get(container_id).group.pids()
+
+    def _shim_of(self, container_id: str) -> shim_client.ShimClient:
+        record = self._registry.get(container_id)
+        if record.shim is None or record.ended.is_set():
+            raise _not_running(container_id)
+        return record.shim
+
+
+def _not_running(container_id: str) -> errors.ConflictError:
+    return errors.ConflictError(f"Container {container_id} is not running", reason="NOT_RUNNING")
+
+
+def _check(request: runtime_pb2.CreateRuntimeContainerRequest) -> None:
+    """Refuse what cannot be, before anything is made. Raises InvalidArgumentError."""
+    if not _ID.fullmatch(request.id):
+        raise errors.InvalidArgumentError(f"invalid container id: {request.id!r}")
+    if not request.process.args or not request.process.args[0]:
+        raise errors.InvalidArgumentError("No command specified", reason="NO_COMMAND")
+    if not request.HasField("root") and not request.root_path.startswith("/"):
+        raise errors.InvalidArgumentError("root or an absolute root_path is needed")
+    if request.HasField("root") and not request.root.lower_directories:
+        raise errors.InvalidArgumentError("root needs a lower directory")
+    if not (request.process.working_directory or "/").startswith("/"):
+        raise errors.InvalidArgumentError(
+            f"the working directory '{request.process.working_directory}' is invalid, it needs to be "
+            "an absolute path"
+        )
+    for text in (*request.process.args, *request.process.env, request.process.working_directory):
+        if "\0" in text:
+            raise errors.InvalidArgumentError("a NUL byte in the command or its environment")
+    if any(character in request.hostname + request.domainname for character in "\n\0 /"):
+        raise errors.InvalidArgumentError(f"invalid hostname format: {request.hostname!r}")
+    for mount in request.mounts:
+        if not mount.target.startswith("/") or os.path.normpath(mount.target) == "/":
+            raise errors.InvalidArgumentError(
+                f"invalid mount config: invalid specification: destination can't be '{mount.target}'"
+            )
+        if mount.kind == runtime_pb2.MOUNT_KIND_BIND and not mount.source.startswith("/"):
+            raise errors.InvalidArgumentError(
+                f"invalid mount config: mount path must be absolute: {mount.source}"
+            )
+    names = [file.target.rpartition("/")[2] for file in request.managed_files]
+    if len(set(names)) != len(names) or any(
+        not name or name.startswith(".") or name.endswith((".json", ".log")) for name in names
+    ):
+        raise errors.InvalidArgumentError(f"invalid managed files: {', '.join(names)}")
+    if not -1000 <= request.oom_score_adjustment <= 1000:
+        raise errors.InvalidArgumentError(
+            f"Invalid value {request.oom_score_adjustment}, range for oom score adj is [-1000, 1000]"
+        )
+    _check_log(request.log)
+
+
+def _check_log(log: runtime_pb2.LogSpec) -> None:
+    from trine.runtime.json_log import parse_size
+
+    if log.driver not in ("", "json-file", "none"):
+        raise errors.InvalidArgumentError(
+            f"logger: no log driver named '{log.driver}' is registered", reason="NO_SUCH_LOG_DRIVER"
+        )
+    for name, value in log.options.items():
+        if name == "max-size":
+            try:
+                parse_size(value)
+            except ValueError:
+                raise errors.InvalidArgumentError(f"invalid size: '{value}'") from None
+        elif name == "max-file":
+            if not value.isascii() or not value.isdigit() or int(value) < 1:
+                raise errors.InvalidArgumentError("max-file cannot be less than 1")
+        elif name not in ("labels", "labels-regex", "env", "env-regex", "compress", "tag", "mode"):
+            raise errors.InvalidArgumentError(f"unknown log opt '{name}' for json-file log driver")
+
+
+def _create_error(event: dict[str, Any]) -> errors.EngineError:
+    return _with_prefix(shim_client.to_error(event))
+
+
+def _with_prefix(error: errors.EngineError) -> errors.EngineError:
+    """Word an error of init as Docker does."""
+    if error.reason in _OF_THE_USER:
+        return error
+    during = "" if error.reason in _OF_THE_COMMAND else "error during container init: "
+    kind = type(error)
+    return kind(f"{_PREFIX}{during}{error.message}: unknown", reason=error.reason, metadata=error.metadata)
