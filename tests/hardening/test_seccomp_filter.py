@@ -167,7 +167,7 @@ def test_sys_admin_may_clone_namespaces() -> None:
 
 # -- any profile against a plain reading of it --------------------------------------------------
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_ALLOW": machine.ALLOW,
     "SCMP_ACT_KILL_PROCESS": machine.KILL_PROCESS,
     "SCMP_ACT_KILL": 0,
@@ -183,7 +183,7 @@ _TESTS = st.fixed_dictionaries(
         "index": st.integers(0, 5),
         "value": _VALUES,
         "valueTwo": _VALUES,
-        "op": st.sampled_from(sorted(seccomp_profile._OPERATORS)),
+        "op": st.sampled_from(sorted(seccomp_profile.OPERATORS)),
     }
 )
 _RULES = st.fixed_dictionaries(
@@ -191,7 +191,7 @@ _RULES = st.fixed_dictionaries(
         "names": st.lists(
             st.sampled_from(["read", "write", "clone", "futex", "bpf"]), min_size=1, max_size=3
         ),
-        "action": st.sampled_from(sorted(_ACTIONS)),
+        "action": st.sampled_from(sorted(ACTIONS)),
         "args": st.lists(_TESTS, max_size=3),
     }
 )
@@ -217,16 +217,16 @@ def _signed(result: int) -> int:
 
 def _reading(rules: list[dict[str, Any]], name: str, arguments: list[int], fallback: int) -> int:
     mine = [rule for rule in rules if name in rule["names"]]
-    plain = [_ACTIONS[rule["action"]] for rule in mine if not rule["args"]]
+    plain = [ACTIONS[rule["action"]] for rule in mine if not rule["args"]]
     last = min(plain, key=_signed) if plain else fallback
     for rule in mine:
         tests = rule["args"]
         repeated = len({test["index"] for test in tests}) < len(tests)
         match = any if repeated else all
         if tests and match(_holds(test, arguments) for test in tests):
-            if _ACTIONS[rule["action"]] == last:
+            if ACTIONS[rule["action"]] == last:
                 continue
-            return _ACTIONS[rule["action"]]
+            return ACTIONS[rule["action"]]
     return last
 
 
@@ -236,7 +236,7 @@ def test_any_profile_means_what_it_says(rules: list[dict[str, Any]], arguments: 
     profile = {"defaultAction": "SCMP_ACT_LOG", "syscalls": rules}
     program = seccomp_filter.compile_filter(profile, "x86_64")
     for name in ("read", "write", "clone", "futex", "bpf", "getpid"):
-        expected = _reading(rules, name, arguments, _ACTIONS["SCMP_ACT_LOG"])
+        expected = _reading(rules, name, arguments, ACTIONS["SCMP_ACT_LOG"])
         assert machine.run(program, machine.X86_64, number(name), arguments) == expected, name
 
 

@@ -14,7 +14,7 @@ from trine.runtime.seccomp_default import PROFILE as DEFAULT
 
 __all__ = ["DEFAULT", "ProfileError", "parse", "resolve"]
 
-_ACTIONS = frozenset(
+ACTIONS = frozenset(
     {
         "SCMP_ACT_KILL",
         "SCMP_ACT_KILL_THREAD",
@@ -26,7 +26,7 @@ _ACTIONS = frozenset(
         "SCMP_ACT_LOG",
     }
 )
-_OPERATORS = frozenset(
+OPERATORS = frozenset(
     {
         "SCMP_CMP_NE",
         "SCMP_CMP_LT",
@@ -163,7 +163,7 @@ def _check(profile: dict[str, Any]) -> None:
             if not isinstance(name, str):
                 raise ProfileError("Decoding seccomp profile failed: a system call's name must be a string")
         for argument in call.get("args") or ():
-            if argument["op"] not in _OPERATORS:
+            if argument["op"] not in OPERATORS:
                 raise ProfileError(f"invalid seccomp operator: {argument['op']}")
             if _number(argument["index"], 5) is None:
                 raise ProfileError("Decoding seccomp profile failed: an argument without index")
@@ -177,7 +177,7 @@ def _check(profile: dict[str, Any]) -> None:
 
 
 def _action(action: object) -> None:
-    if action not in _ACTIONS:
+    if action not in ACTIONS:
         raise ProfileError(f"invalid seccomp action: {action}" if action else "missing seccomp action")
 
 
