@@ -3,7 +3,7 @@ q network create net1
 q network create net2
 up aa --network net1
 up bb --network net1 --network-alias bee
-c exec aa ping -c 1 -W 2 -q bb
+s '$CLI exec aa ping -c 1 -W 2 -q bb | grep received'
 s '$CLI exec aa ping -c 1 -W 2 -q bee >/dev/null'
 c network connect net2 aa
 c inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}' aa

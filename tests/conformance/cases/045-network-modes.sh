@@ -1,6 +1,6 @@
 # host, none, container:X.
 s '$CLI run --rm --network none busybox ip -o addr | grep -c eth'
-s '$CLI run --rm --network host busybox ip -o link | grep -c trine0\\\|docker0'
+s '$CLI run --rm --network host busybox ip -o link | grep -c " lo:"'
 up first
 s '$CLI run --rm --network container:first busybox hostname | wc -c'
 s 'a=$($CLI exec first ip -o -4 addr show eth0); b=$($CLI run --rm --network container:first busybox ip -o -4 addr show eth0); [ "$a" = "$b" ] && echo same'
