@@ -7,6 +7,7 @@ in a context can reach the host.
 
 from __future__ import annotations
 
+import functools
 import io
 import lzma
 import stat
@@ -16,43 +17,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trine.image.build.ignore import Matcher, read_patterns
-from trine.image.build.streams import Part, Reader, decompressor, unnamed_file
-from trine.image.build.tree import DIRECTORY, FILE, LINK, SPECIAL, Entry, copied_attribute, resolve
+from trine.image.build.member import MemberEntry, from_tar
+from trine.image.build.streams import Part, decompressor, unnamed_file
+from trine.image.build.tree import DIRECTORY, FILE, resolve
 from trine.kit.errors import InvalidArgumentError
 
 _IN_MEMORY = 4 << 20
-_XATTR = "SCHILY.xattr."
-
-
-class ContextEntry(Entry):
-    """One member of the context."""
-
-    def __init__(self, kind: str, mode: int, source: BinaryIO | None = None) -> None:
-        self.kind = kind
-        self.mode = mode
-        self.uid = self.gid = self.mtime_ns = self.size = self.device = self.offset = 0
-        self.target = ""
-        self.identity = None
-        self.children: dict[str, ContextEntry] = {}
-        self.extended: dict[str, bytes] = {}
-        self._source = source
-
-    def child(self, name: str) -> ContextEntry | None:
-        """Return a member of a directory."""
-        return self.children.get(name)
-
-    def names(self) -> list[str]:
-        """Return the names in a directory."""
-        return sorted(self.children)
-
-    def open(self) -> Reader:
-        """Open its part of the context."""
-        assert self._source is not None
-        return Part(self._source, self.offset, self.size)
-
-    def attributes(self) -> dict[str, bytes]:
-        """Return its extended attributes worth copying."""
-        return self.extended
 
 
 class ContextReceiver:
@@ -108,10 +78,9 @@ class Context:
     """What COPY and ADD see of what the client sent."""
 
     def __init__(self, source: BinaryIO, size: int) -> None:
-        """Read the names of a tar. Raises InvalidArgumentError."""
+        """Read the names of a tar of ``size`` bytes. Raises InvalidArgumentError."""
         self._source = source
-        self.size = size  # bytes received
-        self.root = ContextEntry(DIRECTORY, stat.S_IFDIR | 0o755)
+        self.root = MemberEntry(DIRECTORY, stat.S_IFDIR | 0o755)
         if size:
             self._index()
 
@@ -127,48 +96,33 @@ class Context:
         parts = [p for p in member.name.split("/") if p not in ("", ".")]
         if ".." in parts:
             raise InvalidArgumentError(f"invalid path in the build context: {member.name!r}")
-        entry = self._entry(member)
+        if member.islnk():
+            entry = self._hard_link(member)
+        else:
+            window = functools.partial(Part, self._source, member.offset_data, member.size)
+            found = from_tar(member, window)
+            if found is None:
+                raise InvalidArgumentError(f"unsupported type in the build context: {member.name!r}")
+            entry = found
         if not parts:
             return
         parent = self.root
         for part in parts[:-1]:
             below = parent.children.get(part)
             if below is None or below.kind != DIRECTORY:
-                below = parent.children[part] = ContextEntry(DIRECTORY, stat.S_IFDIR | 0o755)
+                below = parent.children[part] = MemberEntry(DIRECTORY, stat.S_IFDIR | 0o755)
             parent = below
         old = parent.children.get(parts[-1])
         if old is not None and old.kind == entry.kind == DIRECTORY:
             entry.children = old.children
         parent.children[parts[-1]] = entry
 
-    def _entry(self, member: tarfile.TarInfo) -> ContextEntry:
-        permissions = member.mode & 0o7777
-        if member.isdir():
-            entry = ContextEntry(DIRECTORY, stat.S_IFDIR | permissions)
-        elif member.issym():
-            entry = ContextEntry(LINK, stat.S_IFLNK | 0o777)
-            entry.target = member.linkname
-        elif member.islnk():
-            return self._hard_link(member)
-        elif member.isreg():
-            entry = ContextEntry(FILE, stat.S_IFREG | permissions, self._source)
-            entry.offset, entry.size = member.offset_data, member.size
-            if member.issparse():
-                raise InvalidArgumentError(f"sparse files are not supported: {member.name!r}")
-        elif member.isfifo():
-            entry = ContextEntry(SPECIAL, stat.S_IFIFO | permissions)
-        else:
-            raise InvalidArgumentError(f"a build context can't hold devices: {member.name!r}")
-        entry.uid, entry.gid = member.uid, member.gid
-        entry.mtime_ns = int(float(member.mtime) * 1_000_000_000)
-        for key, value in member.pax_headers.items():
-            if key.startswith(_XATTR) and copied_attribute(key[len(_XATTR) :]):
-                entry.extended[key[len(_XATTR) :]] = value.encode("utf-8", "surrogateescape")
-        return entry
-
-    def _hard_link(self, member: tarfile.TarInfo) -> ContextEntry:
-        other = resolve(self.root, member.linkname, follow_last=False).entry
-        if not isinstance(other, ContextEntry) or other.kind == DIRECTORY:
+    def _hard_link(self, member: tarfile.TarInfo) -> MemberEntry:
+        try:
+            other = resolve(self.root, member.linkname, follow_last=False).entry
+        except OSError:
+            other = None
+        if not isinstance(other, MemberEntry) or other.kind == DIRECTORY:
             raise InvalidArgumentError(
                 f"invalid hard link in the build context: {member.name!r} -> {member.linkname!r}"
             )
@@ -177,7 +131,7 @@ class Context:
         return other
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Return a file's content, None when there is no such file. Raises InvalidArgumentError if too large."""
+        """Return a file's content, None when it isn't there. Raises InvalidArgumentError when too large."""
         try:
             entry = resolve(self.root, path).entry
         except OSError:
@@ -201,7 +155,7 @@ class Context:
         _prune(self.root, "", matcher)
 
 
-def _prune(directory: ContextEntry, path: str, matcher: Matcher) -> bool:
+def _prune(directory: MemberEntry, path: str, matcher: Matcher) -> bool:
     """Remove excluded members; return whether anything is left."""
     for name, child in list(directory.children.items()):
         below = f"{path}/{name}" if path else name

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from trine.image.build.streams import Reader
 from trine.image.build.tree import DIRECTORY, LINK, Entry, entry_kind, read_attributes
-
-_OPAQUE = "trusted.overlay.opaque"
+from trine.image.layers.merged import is_opaque, is_whiteout
 
 
 class LayerEntry(Entry):
@@ -86,16 +85,3 @@ def layer_root(directories: Sequence[Path]) -> LayerEntry:
     entry = LayerEntry(stack[0], os.lstat(stack[0]), stack)
     assert entry.kind == DIRECTORY
     return entry
-
-
-def is_whiteout(status: os.stat_result) -> bool:
-    """Tell whether it is overlayfs' mark for "nothing here"."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def is_opaque(path: str) -> bool:
-    """Tell whether a directory hides those below it."""
-    try:
-        return os.getxattr(path, _OPAQUE, follow_symlinks=False) == b"y"
-    except OSError:
-        return False

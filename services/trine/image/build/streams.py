@@ -68,7 +68,7 @@ def decompressor(file: BinaryIO | Reader, magic: bytes) -> Reader | None:
     if magic.startswith(b"\x1f\x8b\x08"):
         from isal import igzip
 
-        return cast(Reader, igzip.open(source, "rb"))
+        return cast(Reader, igzip.open(source, "rb"))  # type: ignore[no-untyped-call]
     if magic.startswith(b"BZh"):
         import bz2
 

@@ -1,0 +1,213 @@
+"""COPY and ADD: which sources a step takes, what their content is, and where they go.
+
+The rules are those of the classic builder of Docker 20.10, checked against it
+(docs.docker.com/reference/dockerfile#copy, #add).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import lzma
+import re
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from trine.image.build.gotext import BadPatternError, glob_to_regex, has_wildcards, join_path
+from trine.image.build.layer_tree import LayerEntry
+from trine.image.build.member import MemberEntry, from_tar
+from trine.image.build.streams import Reader, decompressor
+from trine.image.build.tree import DIRECTORY, FILE, Entry, digest, resolve, walk
+from trine.image.build.writer import Owner, Writer
+from trine.kit.errors import ConflictError
+
+if TYPE_CHECKING:
+    from trine.image.build.download import Download
+
+_IN_CONTEXT = "file not found in build context or excluded by .dockerignore: "
+
+
+@dataclass
+class Source:
+    """One thing to copy."""
+
+    name: str  # last part of its path, as written
+    entry: Entry  # links followed
+    label: str  # "file:<digest>" or "dir:<digest>", for cache key and history
+    may_unpack: bool = False  # ADD of a local file
+
+
+class CopyError(ConflictError):
+    """A COPY or ADD can't be done; the message is Docker's."""
+
+
+def find_sources(
+    root: Entry, path: str, *, in_context: bool, may_unpack: bool, wildcards: bool = True
+) -> list[Source]:
+    """Return what a source path or glob stands for. Raises CopyError (without "COPY failed: ")."""
+    if in_context and join_path("/", path) != join_path("/", _without_dots(path)):
+        raise CopyError(f"forbidden path outside the build context: {path} ()")
+    path = path.removeprefix("/").removeprefix("./")
+    if wildcards and has_wildcards(path):
+        return _match_sources(root, path, in_context, may_unpack)
+    prefix = _IN_CONTEXT if in_context else ""
+    try:
+        entry = resolve(root, path).entry
+    except OSError as error:
+        if error.errno == errno.ENOTDIR:
+            raise CopyError(f"{prefix}stat {path}: not a directory") from None
+        raise CopyError(f"{prefix}stat {path}: {error.strerror}") from None
+    if entry is None:
+        raise CopyError(f"{prefix}stat {path}: file does not exist")
+    name = join_path("/", path).rpartition("/")[2]
+    if entry.kind == DIRECTORY:
+        return [Source(name, entry, f"dir:{digest(entry)}")]
+    return [Source(name, entry, f"file:{digest(entry, name)}", may_unpack)]
+
+
+def _without_dots(path: str) -> str:
+    """Return a path with the ``..`` that would leave the root marked by a name nobody has."""
+    depth = 0
+    for part in path.split("/"):
+        if part == "..":
+            depth -= 1
+        elif part not in ("", "."):
+            depth += 1
+        if depth < 0:
+            return path + "/\0"
+    return path
+
+
+def _match_sources(root: Entry, pattern: str, in_context: bool, may_unpack: bool) -> list[Source]:
+    try:
+        compiled = re.compile(glob_to_regex(join_path(pattern)), re.DOTALL)
+    except BadPatternError:
+        return []
+    found: list[Source] = []
+    for path, _ in walk(root):
+        if compiled.fullmatch(path):
+            found += find_sources(root, path, in_context=in_context, may_unpack=may_unpack, wildcards=False)
+    return found
+
+
+def combined_label(sources: list[Source]) -> str:
+    """Return what history and cache key show for all sources of a step."""
+    if len(sources) == 1:
+        return sources[0].label
+    joined = ",".join(source.label for source in sources)
+    return f"multi:{hashlib.sha256(joined.encode()).hexdigest()}"
+
+
+def download_source(download: Download) -> Source:
+    """Return what was downloaded as a source: a file 0600 with the server's time."""
+    entry = MemberEntry(FILE, stat.S_IFREG | 0o600, download.open)
+    entry.size, entry.mtime_ns = download.size, download.modified_ns
+    return Source(download.name, entry, f"file:{digest(entry, download.name)}")
+
+
+def copy_into(
+    writer: Writer, sources: list[Source], destination: str, working_dir: str, owner: Owner
+) -> None:
+    """Copy the sources to a destination path of a step. Raises CopyError, OSError (no space)."""
+    target = destination if destination.startswith("/") else _joined(working_dir, destination)
+    for source in sources:
+        try:
+            _copy_one(writer, source, target, owner)
+        except (NotADirectoryError, FileNotFoundError) as error:
+            what = "failed to copy directory: mkdir" if source.entry.kind == DIRECTORY else "lstat"
+            raise CopyError(f"failed to copy files: {what} {error.filename}: not a directory") from None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EPERM):
+                raise CopyError(f"failed to copy files: {error.filename}: {error.strerror}") from None
+            raise
+    writer.finish()
+
+
+def _joined(working_dir: str, destination: str) -> str:
+    joined = join_path("/", working_dir, destination)
+    return joined + "/" if destination.endswith("/") and joined != "/" else joined
+
+
+def _copy_one(writer: Writer, source: Source, target: str, owner: Owner) -> None:
+    place = writer.locate(target)
+    path, there = place.path, place.entry
+    if source.entry.kind == DIRECTORY:
+        if there is None:
+            parent, _, name = path.rpartition("/")
+            merged = writer.make_directory(parent)
+            merged = writer.make_directory(path, owner) if name else merged
+        else:
+            merged = writer.make_directory(path)
+        writer.put_children(source.entry, merged, path, owner)
+        return
+    if source.may_unpack and source.entry.kind == FILE and _unpack(writer, source.entry, path):
+        return
+    if target.endswith("/") or (there is not None and there.kind == DIRECTORY):
+        path = f"{path}/{source.name}" if path else source.name
+    parent, _, name = path.rpartition("/")
+    merged = writer.make_directory(parent, owner)
+    writer.put(source.entry, merged, parent, name, owner)
+
+
+@contextlib.contextmanager
+def _as_archive(entry: Entry) -> Iterator[tarfile.TarFile | None]:
+    """Open a file as a tar, maybe compressed; None when it is none."""
+    with entry.open() as raw:
+        magic = raw.read(6)
+    with entry.open() as raw:
+        reader = decompressor(raw, magic)
+        try:
+            archive = tarfile.open(fileobj=cast(BinaryIO, reader or raw), mode="r|", bufsize=1 << 16)
+        except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+            yield None
+            return
+        with archive:
+            yield archive
+
+
+def _unpack(writer: Writer, entry: Entry, path: str) -> bool:
+    """Unpack a local archive at ``path``; return False when it is no archive."""
+    with _as_archive(entry) as archive:
+        if archive is None:
+            return False
+        first = _next(archive, first=True)
+        if first is None:
+            return False
+        writer.make_directory(path)
+        member: tarfile.TarInfo | None = first
+        while member is not None:
+            _unpack_member(writer, archive, member, path)
+            member = _next(archive)
+    return True
+
+
+def _next(archive: tarfile.TarFile, first: bool = False) -> tarfile.TarInfo | None:
+    try:
+        return archive.next()
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        if first:
+            return None
+        raise CopyError(f"failed to copy files: Error processing tar file: {error}") from None
+
+
+def _unpack_member(writer: Writer, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+    archive.members = []  # type: ignore[attr-defined]  # a stream is never looked at twice: don't keep its names
+    parts = join_path("/", member.name).strip("/")
+    if not parts:
+        return
+    directory, _, name = parts.rpartition("/")
+    parent_path = writer.locate(f"{path}/{directory}").path
+    merged: LayerEntry = writer.make_directory(parent_path)
+    if member.islnk():
+        target = writer.locate(f"{path}/{join_path('/', member.linkname)}").path
+        writer.link(target, f"{parent_path}/{name}" if parent_path else name)
+        return
+    source = from_tar(member, lambda: cast(Reader | None, archive.extractfile(member)))
+    if source is None:
+        raise CopyError(f"failed to copy files: unsupported entry in the archive: {member.name}")
+    writer.put(source, merged, parent_path, name, None)
