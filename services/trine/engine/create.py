@@ -110,12 +110,14 @@ def _resolve_references(
 
 async def _check_host(core: Core, config: container_pb2.ContainerConfig) -> list[str]:
     """Check limits against what the host has; return warnings for what it cannot do."""
+    warnings: list[str] = []
+    if config.network_mode == "host" and (config.ports or config.publish_all):
+        warnings.append("Published ports are discarded when using host network mode")
     resources = config.resources
     if resources == image_pb2.Resources():
-        return []
+        return warnings
     facts = await runtime_facts(core)
     check_resources(resources, facts.cpus)
-    warnings: list[str] = []
     if resources.memory_bytes and any("No swap limit support" in w for w in facts.warnings):
         warnings.append(
             "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
@@ -172,7 +174,7 @@ async def _make_volumes(core: Core, plan: MountPlan, undo: Undo) -> None:
 def _networks(config: container_pb2.ContainerConfig) -> list[network_pb2.EndpointRequest]:
     """Return the networks a container is on from the beginning."""
     mode = "bridge" if config.network_mode == "default" else config.network_mode
-    if mode in ("host", "none") or container_of(mode):
+    if container_of(mode):
         return []
     result: list[network_pb2.EndpointRequest] = []
     for endpoint in config.endpoints:
@@ -184,7 +186,7 @@ def _networks(config: container_pb2.ContainerConfig) -> list[network_pb2.Endpoin
         result.append(network_pb2.EndpointRequest(network=mode))
     if config.mac_address and not result[0].mac_address:
         result[0].mac_address = config.mac_address.replace("-", ":").lower()
-    if mode != "bridge" and config.links and not result[0].links:
+    if mode not in ("bridge", "host", "none") and config.links and not result[0].links:
         result[0].links[:] = config.links
     return result
 

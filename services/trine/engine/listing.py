@@ -175,10 +175,7 @@ def network_names(entry: Entry) -> list[str]:
     """Return the names of the networks a container is on."""
     if entry.container.sandbox.endpoints:
         return [endpoint.network_name for endpoint in entry.container.sandbox.endpoints]
-    if entry.container.networks:
-        return [endpoint.network for endpoint in entry.container.networks]
-    mode = entry.config.network_mode
-    return [mode] if mode in ("host", "none") else []
+    return [endpoint.network for endpoint in entry.container.networks]
 
 
 def summary(entry: Entry) -> container_pb2.ContainerSummary:

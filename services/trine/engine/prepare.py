@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trine.engine.core import Core
 from trine.engine.facts import network_facts
-from trine.engine.hosts import compose_hosts, compose_resolv_conf, hostname_file, link_environment
+from trine.engine.hosts import compose_hosts, hostname_file, link_environment
 from trine.engine.mounts import runtime_mounts
 from trine.engine.registry import Entry, Prepared
 from trine.engine.runtime_spec import runtime_request, volume_map
@@ -127,11 +127,12 @@ async def delete_sandbox(core: Core, container_id: str) -> None:
 
 def tell_network(core: Core, action: str, endpoint: network_pb2.Endpoint, container_id: str) -> None:
     """Tell that a container was connected to or disconnected from a network."""
+    kind = {"host": "host", "none": "null"}.get(endpoint.network_name, "bridge")
     core.events.publish(
         "network",
         action,
         endpoint.network_id,
-        {"container": container_id, "name": endpoint.network_name, "type": "bridge"},
+        {"container": container_id, "name": endpoint.network_name, "type": kind},
     )
 
 
@@ -179,8 +180,6 @@ async def _network(core: Core, entry: Entry) -> _Network:
     mode = entry.config.network_mode
     if container_of(mode):
         return await _shared_network(core, entry, entry.private.shares["network"])
-    if mode == "host":
-        return await _host_network(core, entry)
     return await _own_network(core, entry)
 
 
@@ -210,22 +209,6 @@ async def _shared_network(core: Core, entry: Entry, other_id: str) -> _Network:
     return _Network(path, network_pb2.Sandbox(), {}, mounts)
 
 
-async def _host_network(core: Core, entry: Entry) -> _Network:
-    """Use the host's network, and its files unless the user said something else."""
-    config = entry.config
-    hosts = await asyncio.to_thread(_read_host_file, "/etc/hosts")
-    if config.extra_hosts or not hosts:
-        hosts = compose_hosts(config, [], (), await _gateway(core, config), own_name=False)
-    resolv = (await asyncio.to_thread(_read_host_file, "/etc/resolv.conf")).decode(errors="replace")
-    content = compose_resolv_conf(config.dns_servers, config.dns_search, config.dns_options, resolv)
-    managed = {
-        "/etc/hosts": hosts,
-        "/etc/hostname": hostname_file(config),
-        "/etc/resolv.conf": content,
-    }
-    return _Network("host", network_pb2.Sandbox(), managed)
-
-
 def _read_host_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
@@ -234,7 +217,7 @@ def _read_host_file(path: str) -> bytes:
 
 
 async def _own_network(core: Core, entry: Entry) -> _Network:
-    """Make a sandbox of our own with the endpoints of the record (none for --network none)."""
+    """Make a sandbox with the endpoints of the record (host and none are networks too)."""
     config = entry.config
     leaf = core.leaves.network
     settings = core.settings
@@ -243,7 +226,7 @@ async def _own_network(core: Core, entry: Entry) -> _Network:
         container_name=entry.name,
         hostname=config.hostname,
         endpoints=entry.container.networks,
-        ports=_ports(config) if entry.container.networks else [],
+        ports=[] if config.network_mode in ("host", "none") else _ports(config),
         dns_servers=list(config.dns_servers) or settings.dns_servers,
         dns_search=list(config.dns_search) or settings.dns_search,
         dns_options=list(config.dns_options) or settings.dns_options,
@@ -254,16 +237,19 @@ async def _own_network(core: Core, entry: Entry) -> _Network:
     except EngineError as error:
         raise _explain(error, entry) from error
     links, variables = _links(core, entry)
-    hosts = compose_hosts(
-        config, answer.sandbox.endpoints, links, await _gateway(core, config), own_name=True
-    )
+    host = config.network_mode == "host"
+    hosts = await asyncio.to_thread(_read_host_file, "/etc/hosts") if host else b""
+    if not hosts or config.extra_hosts:
+        # On the host's network the host's own file serves, unless the user adds to it (as Docker).
+        gateway = await _gateway(core, config)
+        hosts = compose_hosts(config, answer.sandbox.endpoints, links, gateway, own_name=not host)
     managed = {
         "/etc/hosts": hosts,
         "/etc/hostname": hostname_file(config),
         "/etc/resolv.conf": answer.resolv_conf.encode(),
     }
     return _Network(
-        answer.sandbox.netns_path,
+        "host" if host else answer.sandbox.netns_path,
         answer.sandbox,
         managed,
         link_variables=variables,
