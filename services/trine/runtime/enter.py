@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from trine.linux import namespaces, openat2, process, tty
 from trine.runtime import execution, init, packets
 from trine.runtime.failure import ContainerError, describe
+from trine.runtime.import_guard import forbid_imports
 
 _ALL = (
     namespaces.CLONE_NEWNS
@@ -68,6 +69,7 @@ def _main(
     # Read on the host's side, before the container's tree is all there is.
     seccomp_filter = init.load_filter(container, container.get("seccomp_filter"))
     init.wait_for(sync, "joined")
+    forbid_imports()
     try:
         namespaces.setns(first, _ALL)
     except ProcessLookupError:

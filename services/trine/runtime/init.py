@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from trine.linux import namespaces, process
 from trine.runtime import execution, packets, rootfs, users
 from trine.runtime.failure import ContainerError, describe
+from trine.runtime.import_guard import forbid_imports
 
 SETUP_FAILED = 128
 
@@ -75,6 +76,7 @@ def _main(
     private = config.get("trine") or {}
     # Read while the host's tree is still there.
     seccomp_filter = load_filter(config, private.get("seccomp_filter"))
+    forbid_imports()
     join_namespaces(config, joins)
     slave = build(config, sync)
     if streams is None:

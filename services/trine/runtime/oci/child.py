@@ -8,17 +8,22 @@ where it waits for whoever runs ``start``, days later if need be.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from trine.linux import namespaces, openat2, process, tty
-from trine.runtime import execution, init, packets, users
+from trine.linux import namespaces, openat2, process, seccomp, tty
+from trine.runtime import cgroup_mounts, copy_up, execution, init, packets, users
 from trine.runtime.failure import ContainerError, describe
+from trine.runtime.import_guard import forbid_imports
 from trine.runtime.oci import hooks
 
+# Needed once the host's tree is gone; nothing can be imported then.
+_PRELOADED = (cgroup_mounts, copy_up, fcntl, seccomp, struct)
 _PDEATHSIG_OFF = 0
 _ALL = (
     namespaces.CLONE_NEWNS
@@ -75,13 +80,15 @@ def _first(start: Start, listener: list[socket.socket]) -> None:
     assert start.gate is not None
     keep = {start.sync.fileno(), start.gate.fileno(), *start.joins.values(), *start.preserved}
     process.close_all_but(keep | set(start.streams or ()))
+    program = init.load_filter(config, None)
+    hooks.preload(config)
+    forbid_imports()
     init.join_namespaces(config, start.joins)
     slave = init.build(config, start.sync, _steps(start))
     _take_streams(start.streams or (slave, slave, slave), bool(spec.get("terminal")))
     execution.set_limits(spec.get("rlimits") or [])
     identity = look_up_user(spec, config.get("annotations") or {})
     variables = execution.environment(spec, identity)
-    program = init.load_filter(config, None)
     execution.change_directory(spec.get("cwd") or "/", create=True)
     # Callers tell "no such command" from other failures at create, so look already now.
     execution.find_command(spec["args"][0], variables)
@@ -121,6 +128,7 @@ def _exec(start: Start) -> None:
     process.close_all_but({start.sync.fileno(), start.first, *start.preserved, *(start.streams or ())})
     program = init.load_filter(start.config, None)
     init.wait_for(start.sync, "joined")
+    forbid_imports()
     try:
         namespaces.setns(start.first, _ALL)
     except ProcessLookupError:

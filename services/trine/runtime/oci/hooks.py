@@ -21,6 +21,12 @@ def wanted(config: Mapping[str, Any], *stages: str) -> bool:
     return any(hooks.get(stage) for stage in stages)
 
 
+def preload(config: Mapping[str, Any]) -> None:
+    """Import what hooks inside the container need, while there is something to import from."""
+    if wanted(config, IN_CONTAINER, START_CONTAINER):
+        import subprocess  # noqa: F401
+
+
 def run(config: Mapping[str, Any], stage: str, state: Mapping[str, Any], status: str) -> None:
     """Run the hooks of a stage in order, each with the state on its standard input.
 
