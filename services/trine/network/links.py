@@ -68,10 +68,15 @@ class Links:
 
     @property
     def host(self) -> Netlink:
-        """This thread's socket of the host's namespace."""
+        """This thread's socket of the host's namespace, wherever the thread is now."""
         found: Netlink | None = getattr(self._local, "socket", None)
         if found is None:
-            found = self._local.socket = Netlink()
+            here = netns.open_current()
+            try:
+                with netns.inside(self._home, here):
+                    found = self._local.socket = Netlink()
+            finally:
+                os.close(here)
         return found
 
     # Bridges

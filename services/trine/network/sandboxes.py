@@ -74,10 +74,12 @@ class Sandboxes:
         holder: PortHolder,
         publisher: Publisher,
         call: Call,
+        sweep: Call,
     ) -> None:
-        """``call`` runs a blocking function in a thread."""
+        """``call`` runs a blocking function in a thread, ``sweep`` a slow deletion in another."""
         self._config, self._state, self._store, self._links = config, state, store, links
         self._holder, self._publisher, self._call = holder, publisher, call
+        self._sweep = sweep
         self.locks = Locks()
         self._clearing: dict[str, set[asyncio.Task[None]]] = {}
 
@@ -277,7 +279,7 @@ class Sandboxes:
 
     async def _clear(self, number: int, remains: Sandbox) -> None:
         try:
-            await self._call(lambda: self._links.clear(remains))
+            await self._sweep(lambda: self._links.clear(remains))
         except OSError as error:
             get_logger("sandbox").error("cannot delete links", sandbox=remains.id, error=str(error))
         for endpoint in remains.endpoints:
