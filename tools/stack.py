@@ -86,7 +86,7 @@ def up(port: int) -> int:
             [
                 str(BIN / "trined"), "--config-file", str(config), "--data-root", str(DATA_ROOT),
                 "--exec-root", str(EXEC_ROOT), "-H", HOST, "--bridge", BRIDGE,
-                "--cgroup-parent", CGROUP_PARENT,
+                "--cgroup-parent", f"/{CGROUP_PARENT}",
                 "--registry-mirror", f"http://127.0.0.1:{port}",
             ],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",

@@ -52,7 +52,7 @@ class Stack:
         self.data_root = self.root / "d"
         self.exec_root = self.root / "x"
         self.socket = self.root / "s"
-        self.cgroup_parent = f"trine-test-{self.root.name}"
+        self.cgroup_parent = f"trine-test-{self.root.name}"  # below the root of each hierarchy
         self.registry_port = 0
         self.trined: subprocess.Popen[bytes] | None = None
         self._registry: subprocess.Popen[bytes] | None = None
@@ -130,7 +130,7 @@ class Stack:
         return self.place.command(
             BIN / "trined", "--data-root", self.data_root, "--exec-root", self.exec_root, "-H", self.host,
             "--registry-mirror", f"http://127.0.0.1:{self.registry_port}",
-            "--cgroup-parent", self.cgroup_parent, "--config-file", self.root / "daemon.json", *self.flags,
+            "--cgroup-parent", f"/{self.cgroup_parent}", "--config-file", self.root / "daemon.json", *self.flags,
         )  # fmt: skip
 
     def start(self, timeout: float = 30.0) -> float:
