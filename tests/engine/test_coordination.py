@@ -230,7 +230,7 @@ def test_stop_kill_pause_and_their_refusals(tmp_path: Path) -> None:
         error = await failure(api.PauseContainer(c.PauseContainerRequest(container="web")))
         assert error.message == f"Container {key} is already paused"
         error = await failure(api.CreateExec(c.CreateExecRequest(container="web", args=["ls"])))
-        assert error.message == f"Container {key} is paused, unpause the container before exec"
+        assert error.message == "Container web is paused, unpause the container before exec"
         error = await failure(api.StartContainer(c.StartContainerRequest(container="web")))
         assert error.message == "cannot start a paused container, try unpause instead"
         await api.UnpauseContainer(c.UnpauseContainerRequest(container="web"))

@@ -18,7 +18,7 @@ from trine.engine.registry import Entry, Private
 from trine.engine.undo import Undo
 from trine.engine.usage_of_volumes import discard_volume
 from trine.engine.validate import check_effective, check_request, check_resources, container_of
-from trine.kit.errors import InvalidArgumentError
+from trine.kit.errors import EngineError, InvalidArgumentError
 from trine.v1 import container_pb2, image_pb2, network_pb2
 
 
@@ -103,7 +103,12 @@ def _resolve_references(
             reference, _, alias = text.partition(":")
             if not reference:
                 raise InvalidArgumentError(f"bad format for links: {text}")
-            other = core.registry.find(reference)
+            try:
+                other = core.registry.find(reference)
+            except EngineError as error:
+                raise InvalidArgumentError(
+                    f"could not get container for {reference}: {error.message}", reason=error.reason
+                ) from error
             private.links[alias.rsplit("/", 1)[-1] or other.name] = other.id
     return config
 
@@ -156,6 +161,8 @@ def _finish_config(config: container_pb2.ContainerConfig, container_id: str) -> 
         port = f"{mapping.container_port}/{mapping.protocol}"
         if port not in config.exposed_ports:
             config.exposed_ports.append(port)
+    if config.resources.memory_bytes > 0 and config.resources.memory_swap_bytes == 0:
+        config.resources.memory_swap_bytes = 2 * config.resources.memory_bytes
     config.restart_policy.name = config.restart_policy.name or "no"
     config.log.driver = config.log.driver or "json-file"
 

@@ -12,10 +12,6 @@ from trine.v1 import container_pb2, system_pb2
 
 KEPT = 256  # as dockerd
 _LONGEST_QUEUE = 4096  # a listener slower than that loses the oldest
-_FILTER_TEXT = (
-    "config container daemon event image label network node plugin scope secret service type volume"
-)
-FILTERS = _FILTER_TEXT.split()
 
 
 class EventBus:
@@ -50,7 +46,7 @@ class EventBus:
         self, request: system_pb2.WatchEventsRequest
     ) -> AsyncIterator[system_pb2.WatchEventsResponse]:
         """Yield kept events in the range asked for, then new ones until the end of it."""
-        filters = Filters(request.filters, FILTERS)
+        filters = Filters(request.filters, None)
         queue: asyncio.Queue[system_pb2.WatchEventsResponse] = asyncio.Queue(_LONGEST_QUEUE)
         kept = list(self._kept) if request.since_unix_nanos else []
         self._listeners.add(queue)

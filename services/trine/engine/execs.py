@@ -11,7 +11,7 @@ from trine.engine.states import exec_refusal
 from trine.kit.errors import ConflictError, EngineError, InvalidArgumentError, NotFoundError
 from trine.v1 import container_pb2, runtime_pb2
 
-_EXIT_CODES = {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}
+_CANNOT_EXECUTE = 126  # as Docker, whatever the reason
 _KEPT_ENDED = 200  # of all containers; older ones are forgotten
 _PATIENCE_SECONDS = 30.0
 
@@ -21,7 +21,7 @@ async def create_exec(
 ) -> container_pb2.CreateExecResponse:
     """Register a process; raises NotFoundError, ConflictError (not running), InvalidArgumentError."""
     entry = core.registry.find(request.container)
-    refusal = exec_refusal(entry.status, entry.id)
+    refusal = exec_refusal(entry.status, entry.id, request.container)
     if refusal:
         raise ConflictError(refusal, reason="NOT_RUNNING")
     if not request.args:
@@ -87,7 +87,7 @@ async def start_exec(core: Core, request: container_pb2.StartExecRequest) -> con
         raise ConflictError(f"Error: Exec command {execution.id} has already run")
     if execution.started:
         raise ConflictError(f"Error: Exec command {execution.id} is already running")
-    refusal = exec_refusal(entry.status, entry.id)
+    refusal = exec_refusal(entry.status, entry.id, entry.id)
     if refusal:
         raise ConflictError(refusal, reason="NOT_RUNNING")
     execution.started = execution.running = True
@@ -99,8 +99,8 @@ async def start_exec(core: Core, request: container_pb2.StartExecRequest) -> con
             leaf.stub.StartProcess,
             runtime_pb2.StartProcessRequest(container_id=entry.id, exec_id=execution.id),
         )
-    except EngineError as error:
-        exec_ended(core, entry, execution, _EXIT_CODES.get(error.reason, 126))
+    except EngineError:
+        exec_ended(core, entry, execution, _CANNOT_EXECUTE)
         raise
     execution.process_id = answer.process_id
     return container_pb2.StartExecResponse()

@@ -11,9 +11,9 @@ from trine.kit.errors import InvalidArgumentError
 class Filters:
     """The filters of one request."""
 
-    def __init__(self, given: Iterable[str], known: Iterable[str]) -> None:
-        """Parse "key=value" texts; raises InvalidArgumentError for a key not in ``known``."""
-        names = set(known)
+    def __init__(self, given: Iterable[str], known: Iterable[str] | None) -> None:
+        """Parse "key=value" texts; raises InvalidArgumentError for a key not in ``known`` (None: any)."""
+        names = None if known is None else set(known)
         self._values: dict[str, list[str]] = {}
         for text in given:
             key, separator, value = text.partition("=")
@@ -25,7 +25,7 @@ class Filters:
                     ),
                     reason="INVALID_FILTER",
                 )
-            if key not in names:
+            if names is not None and key not in names:
                 raise InvalidArgumentError(f"Invalid filter '{key}'", reason="INVALID_FILTER")
             self._values.setdefault(key, []).append(value.strip())
 

@@ -24,7 +24,12 @@ async def kill_container(
 
     Raises NotFoundError, InvalidArgumentError for an unknown signal, ConflictError when it does not run.
     """
-    entry = core.registry.find(request.container)
+    try:
+        entry = core.registry.find(request.container)
+    except EngineError as error:
+        raise type(error)(
+            f"Cannot kill container: {request.container}: {error.message}", reason=error.reason
+        ) from error
     number = signal_number(request.signal or "KILL")
     if not is_up(entry.status):
         raise ConflictError(

@@ -44,7 +44,7 @@ def _written(mount: container_pb2.ContainerMount) -> str:
 
 def _wrong(mount: container_pb2.ContainerMount, text: str, kind_text: bool = True) -> InvalidArgumentError:
     message = f'invalid mount config for type "{mount.type}": {text}' if kind_text else text
-    if mount.from_volume_flag:
+    if mount.from_volume_flag and kind_text:
         message = f"invalid volume specification: '{_written(mount)}': {message}"
     return InvalidArgumentError(message.replace("\n", "\\n"), reason="INVALID_MOUNT")
 
@@ -60,7 +60,8 @@ def check_mount(mount: container_pb2.ContainerMount) -> str:
     if "\0" in mount.target + mount.source:
         raise InvalidArgumentError("invalid mount path: it holds a NUL byte", reason="INVALID_MOUNT")
     if not mount.target.startswith("/"):
-        raise _wrong(mount, f"invalid mount path: '{mount.target}' mount path must be absolute")
+        message = f"invalid mount path: '{mount.target}' mount path must be absolute"
+        raise _wrong(mount, message, kind_text=mount.type != "tmpfs")
     target = posixpath.normpath("/" + mount.target.lstrip("/"))
     if target == "/":
         raise _wrong(mount, "invalid specification: destination can't be '/'")

@@ -42,7 +42,7 @@ def check_name(name: str) -> str:
     """Return a container name without its leading slash; raises InvalidArgumentError with Docker's text."""
     bare = name.removeprefix("/")
     if not _VALID.match(bare):
-        shown = name.splitlines()[0] if name.splitlines() else name
+        shown = name.replace("\n", "\\n").replace("\r", "\\r")
         raise InvalidArgumentError(
             f"Invalid container name ({shown}), only {NAME_CHARACTERS} are allowed", reason="INVALID_NAME"
         )

@@ -45,6 +45,7 @@ async def run_entry(core: Core, entry: Entry) -> list[str]:
     try:
         warnings, running = await _run(core, entry)
     except BaseException as error:
+        in_dockers_words(error)
         await run_to_end(fail_start(core, entry, error))
         raise
     mark_started(core, entry, status, running)
@@ -110,6 +111,12 @@ async def fail_start(core: Core, entry: Entry, error: BaseException) -> None:
     entry.tell_exit()
 
 
+def in_dockers_words(error: BaseException) -> None:
+    """Put before the runtime's text what Docker's daemon says of its own there."""
+    if isinstance(error, EngineError) and error.message.startswith("OCI runtime create failed"):
+        error.message = f"failed to create shim task: {error.message}"
+
+
 async def prepare_container(core: Core, entry: Entry) -> None:
     """Prepare a container that does not run, as its start would (for attaching before the start)."""
     async with entry.lock:
@@ -120,5 +127,6 @@ async def prepare_container(core: Core, entry: Entry) -> None:
         try:
             await prepare(core, entry)
         except BaseException as error:
+            in_dockers_words(error)
             await run_to_end(fail_start(core, entry, error))
             raise

@@ -98,10 +98,13 @@ def after(status: Status, event: Event, container_id: str = "") -> Status:
     return found
 
 
-def exec_refusal(status: Status, container_id: str) -> str:
-    """Return why nothing can be executed in a container in that state, or ""."""
+def exec_refusal(status: Status, container_id: str, named: str) -> str:
+    """Return why nothing can be executed in a container in that state, or "".
+
+    ``named`` is what the user called it.
+    """
     if status is Status.PAUSED:
-        return f"Container {container_id} is paused, unpause the container before exec"
+        return f"Container {named} is paused, unpause the container before exec"
     if status is Status.RESTARTING:
         return f"Container {container_id} is restarting, wait until the container is running"
     if status is not Status.RUNNING:

@@ -7,7 +7,7 @@ from trine.engine.facts import runtime_facts
 from trine.engine.registry import Entry
 from trine.engine.states import Status, has_process
 from trine.engine.validate import check_policy, check_resources
-from trine.kit.errors import ConflictError, EngineError, InvalidArgumentError
+from trine.kit.errors import ConflictError, InvalidArgumentError
 from trine.v1 import container_pb2, image_pb2, runtime_pb2
 
 
@@ -17,12 +17,7 @@ async def update_container(
     """Apply what is not zero; raises NotFoundError, InvalidArgumentError, ConflictError."""
     entry = core.registry.find(request.container)
     async with entry.lock:
-        try:
-            warnings = await _update(core, entry, request)
-        except EngineError as error:
-            raise type(error)(
-                f"Cannot update container {entry.id}: {error.message}", reason=error.reason
-            ) from error
+        warnings = await _update(core, entry, request)
     core.events.container(entry.container, "update")
     return container_pb2.UpdateContainerResponse(warnings=warnings)
 

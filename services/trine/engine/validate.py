@@ -19,6 +19,14 @@ from trine.v1 import container_pb2, image_pb2, network_pb2
 MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
 MILLISECOND_NANOS = 1_000_000
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
+_CAPABILITY_TEXT = """
+CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT
+SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
+AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ
+PERFMON BPF CHECKPOINT_RESTORE
+"""
+_CAPABILITIES = frozenset(_CAPABILITY_TEXT.split())
 _LOG_DRIVERS = ("", "json-file", "none")
 
 
@@ -56,6 +64,7 @@ def check_request(config: container_pb2.ContainerConfig) -> None:
     check_namespaces(config)
     check_policy(config.restart_policy, config.auto_remove)
     check_resources(config.resources)
+    check_capabilities(config)
     if not -1000 <= config.oom_score_adjustment <= 1000:
         raise _refuse(
             f"Invalid value {config.oom_score_adjustment}, range for oom score adj is [-1000, 1000]"
@@ -195,7 +204,7 @@ def check_namespaces(config: container_pb2.ContainerConfig) -> None:
     if config.ipc_mode not in ("", "host", "none", "private", "shareable") and not container_of(
         config.ipc_mode
     ):
-        raise _refuse(f"invalid IPC mode: {config.ipc_mode}")
+        raise _refuse(f"Invalid IPC mode: {config.ipc_mode}")
     if config.uts_mode not in ("", "host"):
         raise _refuse(f"invalid UTS mode: {config.uts_mode}")
     if config.cgroupns_mode not in ("", "host", "private"):
@@ -209,6 +218,18 @@ def check_policy(policy: container_pb2.RestartPolicy, auto_remove: bool) -> None
         raise _refuse(message)
     if auto_remove and policy.name not in ("", "no"):
         raise _refuse("can't create 'AutoRemove' container with restart policy")
+
+
+def check_capabilities(config: container_pb2.ContainerConfig) -> None:
+    """Check --cap-add and --cap-drop (capabilities(7))."""
+    for what, names in (
+        ("CapAdd", config.security.capabilities_add),
+        ("CapDrop", config.security.capabilities_drop),
+    ):
+        for name in names:
+            full = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
+            if full != "CAP_ALL" and full.removeprefix("CAP_") not in _CAPABILITIES:
+                raise _refuse(f'invalid {what}: unknown capability: "{full}"')
 
 
 def check_resources(resources: image_pb2.Resources, cpus: int = 0) -> None:

@@ -119,7 +119,7 @@ class VolumeBook:
         """
         if driver not in ("", "local"):
             raise NotFoundError(
-                f'create {name}: Error looking up volume plugin {driver}: plugin "{driver}" not found',
+                f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found',
                 reason="NO_SUCH_DRIVER",
             )
         anonymous = not name
