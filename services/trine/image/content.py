@@ -7,6 +7,7 @@ Nothing appears outside tmp/ but whole, by a rename; nothing disappears but by a
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ import threading
 from pathlib import Path
 from queue import SimpleQueue
 
+from trine.image.operation import Operation
+from trine.kit.errors import DataLossError
 from trine.kit.files import make_directory
 from trine.kit.logs import get_logger
 
@@ -141,6 +144,22 @@ def remove_tree(path: Path) -> None:
             raise OSError(
                 done.stderr.strip().splitlines()[0] if done.stderr else f"cannot remove {path}"
             ) from None
+
+
+def copy_range(source: Path, offset: int, length: int, target: Path, operation: Operation) -> str:
+    """Copy a part of a file to a new file; return its digest. Raises DataLossError when it is too short."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        reader.seek(offset)
+        while length > 0:
+            operation.check()
+            data = reader.read(min(length, 1024 * 1024))
+            if not data:
+                raise DataLossError("unexpected EOF")
+            digest.update(data)
+            writer.write(data)
+            length -= len(data)
+    return "sha256:" + digest.hexdigest()
 
 
 class Remover:

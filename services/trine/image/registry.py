@@ -382,7 +382,8 @@ class Connection:
                         error, (ConnectionRefusedError, socket.gaierror, ssl.SSLError, TimeoutError)
                     )
                     if refused or attempt >= attempts:
-                        raise _explain(method, url, error) from None
+                        # As Docker, which asks for /v2/ before anything else.
+                        raise _explain("GET", f"{self.registry.url}/v2/" if refused else url, error) from None
                     operation.sleep(0.1 * 2**attempt)
                     continue
                 self.registry.works()

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from trine.image import gc, reference, spec
-from trine.image.content import Content
+from trine.image.content import Content, copy_range
 from trine.image.endpoints import RegistrySettings
 from trine.image.metadata import Catalog
 from trine.image.models import Blob, Credentials, Emit, Image, Layer, Pulled, Snapshot
 from trine.image.operation import KeyedLocks, Operation
 from trine.image.snapshots import Snapshots
 from trine.image.workers import Workers
-from trine.kit.errors import InternalError, InvalidArgumentError, NotFoundError
+from trine.kit.errors import DataLossError, InternalError, InvalidArgumentError, NotFoundError
 from trine.kit.logs import get_logger
 
 
@@ -334,14 +334,42 @@ class ImageStore:
                 {**request, "target": str(target / "fs"), "blob": str(blob_file)}, operation, progress
             )
             if expected and facts["diff_id"] != expected:
-                raise InvalidArgumentError(
-                    f"invalid diffID for layer: expected {expected!r}, got {facts['diff_id']!r}".replace(
-                        "'", '"'
-                    ),
-                    reason="INVALID_LAYER",
-                )
+                raise DataLossError(f"invalid diffID: expected {expected}, got {facts['diff_id']}")
             blob = Blob(facts["blob_digest"], facts["blob_size"], spec.DOCKER_LAYER, facts["diff_id"])
             return self.put_layer(target, facts, blob, blob_file, lease)
+        except BaseException:
+            self.content.discard(target)
+            raise
+        finally:
+            blob_file.unlink(missing_ok=True)
+
+    def add_layer_blob(
+        self,
+        source: Path,
+        offset: int,
+        length: int,
+        media_type: str,
+        lease: Lease,
+        operation: Operation,
+        *,
+        expected: str,
+        digest: str = "",
+    ) -> Layer:
+        """Take a part of a file as a blob as it is (compressed) and unpack it.
+
+        ``expected`` is its diff id, ``digest`` the blob's own if it is known. Raises DataLossError.
+        """
+        blob_file = self.content.temporary("blob")
+        target = self.content.temporary_layer()
+        try:
+            found = copy_range(source, offset, length, blob_file, operation)
+            if digest and found != digest:
+                raise DataLossError(f"blob verification failed for digest {digest}")
+            request = {"op": "unpack", "source": str(blob_file), "target": str(target / "fs")}
+            facts = self.workers.call(request, operation)
+            if facts["diff_id"] != expected:
+                raise DataLossError(f"invalid diffID: expected {expected}, got {facts['diff_id']}")
+            return self.put_layer(target, facts, Blob(found, length, media_type, expected), blob_file, lease)
         except BaseException:
             self.content.discard(target)
             raise
