@@ -137,7 +137,7 @@ class Session:
             try:
                 data = os.read(descriptor, _CHUNK)
             except BlockingIOError:
-                await _ready(descriptor, writing=False)
+                await ready(descriptor, writing=False)
                 continue
             if not data:
                 return
@@ -167,7 +167,7 @@ class Session:
             try:
                 view = view[os.write(self._descriptors["stdin"], view) :]
             except BlockingIOError:
-                await _ready(self._descriptors["stdin"], writing=True)
+                await ready(self._descriptors["stdin"], writing=True)
             except OSError:
                 self._close_input()
 
@@ -190,7 +190,7 @@ class Session:
         self._descriptors = {}
 
 
-async def _ready(descriptor: int, *, writing: bool) -> None:
+async def ready(descriptor: int, *, writing: bool) -> None:
     """Wait until a descriptor can be read or written."""
     loop = asyncio.get_running_loop()
     waiting = loop.create_future()

@@ -9,6 +9,7 @@ Everything a fork needs is imported here, once: a fork then shares nearly all of
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import gc
 import os
@@ -54,6 +55,8 @@ def main() -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the kernel
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+    for name in ("utf-8", "ascii", "latin-1"):
+        codecs.lookup(name)  # codecs are modules too
     found = layout.detect()
     area = process.argument_area()
     process.set_title(area, ["trine-zygote"])
