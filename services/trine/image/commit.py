@@ -130,7 +130,7 @@ def import_tar(store: ImageStore, settings: ImportSettings, source: Path, operat
             config=config,
             created_by="",
             author="",
-            comment=settings.message,
+            comment=settings.message or "Imported from -",
             platform=platform,
             container_config=config,
         )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trine.image import commit, convert, load, reference, remove, save, search, views
 from trine.image.bridge import Bridge, operation_of
+from trine.image.builder import Builder, load_builder
 from trine.image.store import ImageStore
 from trine.kit.errors import UnsupportedError
 from trine.v1 import image_pb2 as pb
 from trine.v1 import image_pb2_grpc
-
-if TYPE_CHECKING:
-    from trine.image.build.service import BuildService
 
 
 class ImageServicer(image_pb2_grpc.ImageServiceServicer):
@@ -22,7 +20,7 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
     def __init__(self, store: ImageStore) -> None:
         self._store = store
         self._bridge = Bridge()
-        self._build_service: BuildService | None = None
+        self._builder: Builder | None = None
 
     def close(self) -> None:
         """Wait for running work; the store is closed by its owner."""
@@ -212,14 +210,10 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
 
     # --- build ---------------------------------------------------------------------------------
     @property
-    def _build(self) -> BuildService:
-        if self._build_service is None:
-            try:
-                from trine.image.build.service import BuildService
-            except ImportError as error:
-                raise UnsupportedError(f"this installation cannot build: {error}") from None
-            self._build_service = BuildService(self._store)
-        return self._build_service
+    def _build(self) -> Builder:
+        if self._builder is None:
+            self._builder = load_builder(self._store)
+        return self._builder
 
     async def BuildImage(
         self, request_iterator: AsyncIterator[pb.BuildImageRequest], context: Any
