@@ -237,8 +237,12 @@ def remove_all(
     if not any(key in actual.chains for key in (("nat", MAIN), ("filter", MAIN), ("raw", MAIN))):
         return []
     changes = [change for change in synchronise(actual, version, [], [], gone) if change.verb == DELETE]
-    changes += [delete(rule) for rule in ports if actual.has(rule) and delete(rule) not in changes]
     deleted = Counter((c.table, c.chain, c.rule.text()) for c in changes if c.rule is not None)
+    for rule in ports:
+        key = (rule.table, rule.chain, rule.text())
+        if actual.has(rule) and not deleted[key]:
+            changes.append(delete(rule))
+            deleted[key] += 1
     base = {(r.table, r.chain, r.text()) for r in base_rules(version)}
     for (table, chain), texts in actual.chains.items():
         if chain not in CHAINS.get(table, ()):

@@ -3,13 +3,16 @@
 libiptc reads a whole table, changes the copy and writes it back. Two writers at once lose rules, so
 the lock of iptables(8), /run/xtables.lock, is held from reading to writing; python-iptables does not
 take it itself. Not thread-safe (4 threads crash): the caller runs one thread.
+
+IPv4 only: libxtables registers an extension's targets for the one family that was current when it
+loaded it, so after IPv4's MASQUERADE the same process "can't find target MASQUERADE" for IPv6.
+ip6tables-legacy-restore does IPv6, which is rare.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +20,7 @@ from typing import Any
 from trine.kit.errors import InternalError
 from trine.network.firewall import changes as ch
 from trine.network.firewall.changes import Actual, Change
+from trine.network.firewall.restore import RestoreBackend
 from trine.network.rules import Rule
 
 _LOCK = os.environ.get("XTABLES_LOCKFILE", "/run/xtables.lock")
@@ -38,7 +42,7 @@ def _plain(value: str) -> str:
 
 
 class LegacyBackend:
-    """Tables of ip_tables and ip6_tables through libiptc."""
+    """Tables of ip_tables through libiptc."""
 
     name = "iptables-legacy"
     variant = "legacy"
@@ -50,35 +54,33 @@ class LegacyBackend:
         except Exception as error:  # its loading fails in many ways
             raise InternalError(f"python-iptables: {error}", reason="FIREWALL") from error
         self._iptc: Any = iptc
+        self._programs = RestoreBackend("legacy")
 
     def read(self, version: int) -> Actual:
         """Return everybody's rules, by iptables-legacy-save. Raises InternalError."""
-        program = "iptables-legacy-save" if version == 4 else "ip6tables-legacy-save"
-        try:
-            done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=True)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise InternalError(f"{program}: {error}", reason="FIREWALL") from error
-        return ch.parse_save(done.stdout)
+        return self._programs.read(version)
 
     def apply(self, version: int, changes: Sequence[Change]) -> None:
         """Make all changes of a table, or none. Raises InternalError."""
+        if version == 6:
+            self._programs.apply(version, changes)
+            return
         tables: dict[str, list[Change]] = {}
         for change in changes:
             tables.setdefault(change.table, []).append(change)
         for name, part in tables.items():
             with _xtables_lock():
-                self._apply_table(version, name, part)
+                self._apply_table(name, part)
 
-    def _apply_table(self, version: int, name: str, changes: Sequence[Change]) -> None:
-        kind = self._iptc.Table if version == 4 else self._iptc.Table6
+    def _apply_table(self, name: str, changes: Sequence[Change]) -> None:
         table = None
         change = changes[0]
         try:
-            table = kind(name, autocommit=False)
+            table = self._iptc.Table(name, autocommit=False)
             table.autocommit = False
             table.refresh()
             for change in changes:
-                self._apply_change(version, table, change)
+                self._apply_change(table, change)
             table.commit()
         except Exception as error:
             what = change.rule.text() if change.rule is not None else ""
@@ -93,7 +95,7 @@ class LegacyBackend:
                 except Exception:  # the next use opens it again
                     pass
 
-    def _apply_change(self, version: int, table: Any, change: Change) -> None:
+    def _apply_change(self, table: Any, change: Change) -> None:
         if change.verb == ch.NEW_CHAIN:
             table.create_chain(change.chain)
         elif change.verb == ch.DELETE_CHAIN:
@@ -102,7 +104,7 @@ class LegacyBackend:
             table.set_policy(change.chain, change.policy)
         elif change.rule is not None:
             chain = self._iptc.Chain(table, change.chain)
-            rule = self._build(version, change.rule)
+            rule = self._build(change.rule)
             if change.verb == ch.INSERT:
                 chain.insert_rule(rule)
             elif change.verb == ch.APPEND:
@@ -110,8 +112,8 @@ class LegacyBackend:
             else:
                 chain.delete_rule(rule)
 
-    def _build(self, version: int, rule: Rule) -> Any:
-        built = self._iptc.Rule() if version == 4 else self._iptc.Rule6()
+    def _build(self, rule: Rule) -> Any:
+        built = self._iptc.Rule()
         if rule.source:
             built.src = _plain(rule.source)
         if rule.destination:
