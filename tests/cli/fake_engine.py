@@ -112,9 +112,9 @@ async def main(path: str, window: str) -> None:
     if window:
         options.append(("grpc.http2.lookahead_bytes", int(window)))
     server = grpc.aio.server(options=options)
-    container_pb2_grpc.add_ContainerServiceServicer_to_server(Containers(), server)
-    image_pb2_grpc.add_ImageServiceServicer_to_server(Images(), server)
-    system_pb2_grpc.add_SystemServiceServicer_to_server(System(), server)
+    container_pb2_grpc.add_ContainerServiceServicer_to_server(Containers(), server)  # type: ignore[abstract]
+    image_pb2_grpc.add_ImageServiceServicer_to_server(Images(), server)  # type: ignore[abstract]
+    system_pb2_grpc.add_SystemServiceServicer_to_server(System(), server)  # type: ignore[abstract]
     server.add_insecure_port(f"unix:{path}")
     await server.start()
     print("ready", flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from trine.cli.failure import Failure
-from trine.cli.opts import references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,9 +47,6 @@ def config_of(values: Values) -> dict[str, Any]:
         if values.changed(name):
             raise ConfigError(f"--{name} is not supported by trine")
     image, *command = values.arguments
-    wrong = references.valid(image)
-    if wrong and not _is_id(image):
-        raise ConfigError(wrong)
     config: dict[str, Any] = {"image": image, "cmd": command}
     _process(values, config)
     _mounts(values, config)
@@ -59,12 +55,6 @@ def config_of(values: Values) -> dict[str, Any]:
     _security(values, config)
     _health(values, config)
     return config
-
-
-def _is_id(text: str) -> bool:
-    """Tell whether a name is an id with or without its algorithm."""
-    code = text.removeprefix("sha256:")
-    return bool(code) and len(code) == 64 and not set(code) - set("0123456789abcdef")
 
 
 def _files(values: Values, name: str, *, lookup: bool) -> list[str]:

@@ -6,7 +6,6 @@ import os
 import sys
 
 from trine.cli.app import warn
-from trine.cli.container_config import ConfigError
 from trine.cli.failure import Failure
 from trine.cli.opts import references
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 def check_pull(values: Values) -> None:
     """Refuse an unknown --pull; raises ConfigError."""
+    from trine.cli.container_config import ConfigError
+
     if values["pull"] not in ("always", "missing", "never", ""):
         raise ConfigError(
             f'invalid pull option: \'{values["pull"]}\': must be one of "always", "missing" or "never"'
@@ -29,15 +30,19 @@ def check_pull(values: Values) -> None:
 def create(app: App, values: Values, config: dict[str, Any]) -> str:
     """Create the container and return its id, pulling the image when --pull says so.
 
-    Raises ConfigError when the cid file is there already, DaemonError, UnreachableError.
+    Raises Failure: for a wrong reference, a cid file that is there already, or of the daemon.
     """
     from trine.cli.client import DaemonError
 
     cid_file = values["cidfile"]
     if cid_file and os.path.exists(cid_file):
-        raise ConfigError(
+        raise Failure(
             f"container ID file found, make sure the other container isn't running or delete {cid_file}"
         )
+    image = values.arguments[0]
+    wrong = references.valid(image)
+    if wrong and not references.is_id(image):
+        raise Failure(wrong)
     for server in config.get("dns_servers", ()):
         if server.startswith("127.") or server == "::1":
             warn(f"WARNING: Localhost DNS setting (--dns={server}) may fail in containers.")

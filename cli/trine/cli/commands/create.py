@@ -193,8 +193,5 @@ def run(app: App, values: Values) -> int:
         config = container_config.config_of(values)
     except (container_config.ConfigError, DaemonText) as error:
         raise container_config.fail(error, "create") from None
-    try:
-        print(creating.create(app, values, config))
-    except container_config.ConfigError as error:
-        raise container_config.fail(error, "create", 1) from None
+    print(creating.create(app, values, config))
     return 0

@@ -207,8 +207,6 @@ def run(app: App, values: Values) -> int:
     _streams(values, config)
     try:
         identifier = creating.create(app, values, config)
-    except container_config.ConfigError as error:
-        raise container_config.fail(error, "run") from None
     except Failure as failure:
         raise _explained(failure) from None
     if values["detach"]:
@@ -233,10 +231,8 @@ def _streams(values: Values, config: dict[str, Any]) -> None:
 
 def _explained(failure: Failure) -> Failure:
     """Return a failure of the daemon as run tells it: with the hint, and the status its reason means."""
-    from trine.cli.client import DaemonError, UnreachableError
+    from trine.cli.client import DaemonError
 
-    if not isinstance(failure, DaemonError | UnreachableError):
-        return failure
     status = _GENERIC
     if isinstance(failure, DaemonError):
         status = {"COMMAND_NOT_FOUND": _NOT_FOUND, "COMMAND_NOT_EXECUTABLE": _NOT_EXECUTABLE}.get(
@@ -297,7 +293,7 @@ def _attached(app: App, values: Values, config: dict[str, Any], identifier: str)
             session.close()
         if session.detached:
             return 0
-    return _result(wait)
+    return result_of(wait)
 
 
 def signal_sender(app: App, identifier: str) -> Any:
@@ -318,7 +314,7 @@ def _settle(wait: Call) -> None:
         pass
 
 
-def _result(wait: Call) -> int:
+def result_of(wait: Call) -> int:
     """Return the exit status a wait gives; raises Failure."""
     status = _GENERIC
     for answer in wait:

@@ -94,3 +94,9 @@ def full(name: str) -> str:
         return shown
     path = shown.removeprefix("index.docker.io/").removeprefix("docker.io/")
     return "docker.io/" + (path if "/" in path.partition("@")[0] else f"library/{path}")
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a name is a whole id, with or without its algorithm."""
+    code = text.removeprefix("sha256:")
+    return len(code) == 64 and not set(code) - _HEX

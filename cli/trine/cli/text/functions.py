@@ -42,11 +42,16 @@ def shown(value: Any) -> str:
 
 def to_json(value: Any) -> str:
     """Return a value as Go's encoding/json writes it (no blanks, <, > and & escaped by Docker's not)."""
+    row = False
     if hasattr(value, "json"):
+        row = getattr(value, "is_row", False)
         value = value.json()
     if value is NO_VALUE:
         value = None
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if row:  # Go's json.Marshal escapes for HTML, which Docker leaves on for rows of listings
+        text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return text
 
 
 def _index(value: Any, *keys: Any) -> Any:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class _Row:
     """Fields of one row, worked out when a template asks for them."""
 
+    is_row = True
+
     def __init__(self, columns: Columns, row: Any) -> None:
         self._columns = columns
         self._row = row

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MINIMUM, _PADDING = 10, 3  # of a column (docker's tabwriter)
 
 
-def aligned(rows: Iterable[Sequence[str]]) -> str:
+def aligned(rows: Iterable[Sequence[str]], *, minimum: int = _MINIMUM) -> str:
     """Return rows of cells as lines with aligned columns; the last cell of a row is not padded.
 
     As Go's text/tabwriter, a column is a run of lines that have a cell there.
@@ -36,7 +36,7 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
             while end < len(lines) and len(lines[end]) > column + 1:
                 widest = max(widest, len(lines[end][column]))
                 end += 1
-            size = max(_MINIMUM, widest + _PADDING)
+            size = max(minimum, widest + _PADDING)
             for line in lines[at:end]:
                 line[column] = line[column].ljust(size)
             at = end

@@ -37,6 +37,23 @@ class GoMap(dict[str, "Any"]):
     """A mapping that was a map in Go, not a struct."""
 
 
+class Shaped:
+    """An object whose fields have other names in Go than in JSON."""
+
+    def __init__(self, shown: dict[str, Any], more: dict[str, Any]) -> None:
+        """Keep what JSON shows, and further names templates know."""
+        self._shown = shown
+        self._more = more
+
+    def field(self, name: str) -> Any:
+        """Return a field by its name in Go or JSON; raises KeyError."""
+        return self._more[name] if name in self._more else self._shown[name]
+
+    def json(self) -> dict[str, Any]:
+        """Return what JSON shows."""
+        return self._shown
+
+
 class _NoValue:
     """What a map gives for a key it does not have."""
 
@@ -363,6 +380,8 @@ class Template:
         if isinstance(value, dict):
             if name in value:
                 return value[name]
+            if name == "ID" and "Id" in value:  # what Go calls it where JSON says Id
+                return value["Id"]
             raise self._fault(name, f'map has no entry for key "{name}"')
         if value is None or value is NO_VALUE:
             raise self._fault(name, f"nil data; no entry for key {_shown(name)}")

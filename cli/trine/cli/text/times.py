@@ -40,6 +40,13 @@ def go_string(nanos: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S ", local) + _offset(local, "+0000", "") + f" {local.tm_zone}"
 
 
+def go_string_nano(nanos: int) -> str:
+    """Return "2026-11-24 05:40:27.1504433 +0000 UTC", Go's Time.String with its fraction."""
+    fraction = f".{nanos % 1_000_000_000:09d}".rstrip("0").rstrip(".")
+    whole = go_string(nanos)
+    return whole[:19] + fraction + whole[19:]
+
+
 def _offset(local: time.struct_time, utc: str, colon: str) -> str:
     offset = local.tm_gmtoff
     if not offset:

@@ -21,7 +21,9 @@ def parse_host(text: str) -> str:
     if not separator:
         scheme, rest = "tcp", value
     if scheme != "tcp":
-        raise Failure(f"unable to parse trine host `{text}`")
+        raise Failure(
+            f"Failed to initialize: unable to resolve trine endpoint: invalid bind address format: {text}"
+        )
     host, port = split_host_port(rest.rstrip("/"))
     return f"tcp://{host if ':' not in host else f'[{host}]'}:{port}"
 
@@ -52,6 +54,7 @@ def connect_tcp(host: str, tls: dict[str, str] | None) -> Connection:
 
     name, port = split_host_port(host[len("tcp://") :])
     if tls is None:
+        _refuse_plain(host, name, port)
         raise Failure(f"{host}: a daemon on tcp is only reached with --tls or --tlsverify")
     verify = tls.get("verify") == "true"
     try:
@@ -71,3 +74,17 @@ def connect_tcp(host: str, tls: dict[str, str] | None) -> Connection:
             f"Cannot connect to the Trine daemon at {host}. Is the trine daemon running?"
         ) from None
     return Connection(wire, authority=name, scheme="https")
+
+
+def _refuse_plain(host: str, name: str, port: int) -> None:
+    """Say that nothing listens, when that is so, before talking of TLS; raises UnreachableError."""
+    import socket
+
+    from trine.cli.client import UnreachableError
+
+    try:
+        socket.create_connection((name, port), timeout=10).close()
+    except OSError:
+        raise UnreachableError(
+            f"Cannot connect to the Trine daemon at {host}. Is the trine daemon running?"
+        ) from None

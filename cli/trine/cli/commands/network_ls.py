@@ -1,0 +1,72 @@
+"""``trine network ls``: list networks."""
+
+from __future__ import annotations
+
+from trine.cli.flags import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from trine.cli.app import App
+    from trine.cli.flags import Values
+    from trine.cli.text.table import Columns
+    from trine.cli.wire import Message
+
+SPEC = Spec(
+    "List networks",
+    "[OPTIONS]",
+    (
+        ("f", "filter", "filter", 'Provide filter values (e.g. "driver=bridge")'),
+        (
+            "",
+            "format",
+            "string",
+            "Format output using a custom template:\n'table':            Print output in table "
+            "format with column headers (default)\n'table TEMPLATE':   Print output in table format "
+            "using the given Go template\n'json':             Print in JSON "
+            "format\n'TEMPLATE':         Print output using the given Go template.\nRefer to "
+            "https://docs.docker.com/go/formatting/ for more information about formatting output "
+            "with templates",
+        ),
+        ("", "no-trunc", "", "Do not truncate the output"),
+        ("q", "quiet", "", "Only display network IDs"),
+    ),
+    minimum=0,
+    maximum=0,
+    aliases=(
+        "network ls",
+        "network list",
+    ),
+)
+
+
+def run(app: App, values: Values) -> int:
+    """List networks; returns the exit status, raises Failure."""
+    from trine.cli.text import times
+    from trine.cli.text.table import write_listing
+
+    answer = app.client.call("NetworkService.ListNetworks", {"filters": values["filter"]})
+    truncate = not values["no-trunc"]
+
+    def identifier(row: Message) -> str:
+        return str(row.id[:12] if truncate else row.id)
+
+    def boolean(value: bool) -> str:
+        return "true" if value else "false"
+
+    columns: Columns = {
+        "ID": ("NETWORK ID", identifier),
+        "Name": ("NAME", lambda row: row.name),
+        "Driver": ("DRIVER", lambda row: row.driver),
+        "Scope": ("SCOPE", lambda row: row.scope or "local"),
+        "IPv4": ("IPV4", lambda row: boolean(row.driver == "bridge")),
+        "IPv6": ("IPV6", lambda row: boolean(row.enable_ipv6)),
+        "Internal": ("INTERNAL", lambda row: boolean(row.internal)),
+        "Labels": ("LABELS", lambda row: ",".join(f"{k}={v}" for k, v in sorted(row.labels.items()))),
+        "Label": ("", lambda row: lambda name: row.labels.get(name, "")),
+        "CreatedAt": ("CREATED AT", lambda row: times.go_string_nano(row.created_at_unix_nanos)),
+    }
+    if values["quiet"] and values["format"] in ("", "table"):
+        print("".join(f"{identifier(row)}\n" for row in answer.networks), end="")
+        return 0
+    write_listing(values["format"], columns, ["ID", "Name", "Driver", "Scope"], answer.networks)
+    return 0

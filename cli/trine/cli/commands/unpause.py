@@ -1,0 +1,27 @@
+"""``trine unpause``: unpause all processes within containers."""
+
+from __future__ import annotations
+
+from trine.cli.flags import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from trine.cli.app import App
+    from trine.cli.flags import Values
+
+SPEC = Spec(
+    "Unpause all processes within one or more containers",
+    "CONTAINER [CONTAINER...]",
+    minimum=1,
+    aliases=(
+        "container unpause",
+        "unpause",
+    ),
+)
+
+
+def run(app: App, values: Values) -> int:
+    """Thaw containers; returns the exit status, raises Failure."""
+    from trine.cli.many import container_command
+
+    return container_command(app, "UnpauseContainer", values.arguments)
