@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trine.linux import namespaces, process
-from trine.runtime import packets
+from trine.runtime import devices, packets
 from trine.runtime.cgroups import layout
 from trine.runtime.cgroups.group import Group
 from trine.runtime.failure import ContainerError, describe, from_dict
@@ -151,7 +151,7 @@ class Creation:
     def _make(self, console: str, preserved_descriptors: list[int], terminal: bool) -> None:
         record, config = self.record, self.config
         record.write("config.json", config)
-        for warning in self._group.create(config["linux"].get("resources") or {}):
+        for warning in self._group.create(_resources(config)):
             self.warn(warning)
         gate = record.listen()
         mine, theirs = packets.pair()
@@ -219,6 +219,14 @@ class Creation:
             self._group.kill()
             self._group.delete()
         self.record.remove()
+
+
+def _resources(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits; what every container may open is allowed whatever is said of devices, as in runc."""
+    found = dict(config["linux"].get("resources") or {})
+    if found.get("devices"):
+        found["devices"] = [*found["devices"], *devices.DEFAULT_RULES[1:]]
+    return found
 
 
 def _clone(start: child.Start, entries: list[dict[str, Any]]) -> int:
