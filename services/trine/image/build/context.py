@@ -44,6 +44,11 @@ class ContextReceiver:
         self._file.write(chunk)
         self._size += len(chunk)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the next chunk costs no disk access."""
+        return isinstance(self._file, io.BytesIO)
+
     def finish(self) -> Context:
         """Return the context. Raises InvalidArgumentError when it is no tar."""
         self._file.flush()

@@ -50,9 +50,9 @@ def find_sources(
     root: Entry, path: str, *, in_context: bool, may_unpack: bool, wildcards: bool = True
 ) -> list[Source]:
     """Return what a source path or glob stands for. Raises CopyError (without "COPY failed: ")."""
-    if in_context and join_path("/", path) != join_path("/", _without_dots(path)):
-        raise CopyError(f"forbidden path outside the build context: {path} ()")
     path = path.removeprefix("/").removeprefix("./")
+    if _leaves_root(path):
+        raise CopyError(f"forbidden path outside the build context: {path} ()")
     if wildcards and has_wildcards(path):
         return _match_sources(root, path, in_context, may_unpack)
     prefix = _IN_CONTEXT if in_context else ""
@@ -60,7 +60,7 @@ def find_sources(
         entry = resolve(root, path).entry
     except OSError as error:
         if error.errno == errno.ENOTDIR:
-            raise CopyError(f"{prefix}stat {path}: not a directory") from None
+            raise CopyError(f"forbidden path outside the build context: {path} ()") from None
         raise CopyError(f"{prefix}stat {path}: {error.strerror}") from None
     if entry is None:
         raise CopyError(f"{prefix}stat {path}: file does not exist")
@@ -70,17 +70,14 @@ def find_sources(
     return [Source(name, entry, f"file:{digest(entry, name)}", may_unpack)]
 
 
-def _without_dots(path: str) -> str:
-    """Return a path with the ``..`` that would leave the root marked by a name nobody has."""
+def _leaves_root(path: str) -> bool:
+    """Tell whether the ``..`` of a path lead out of where it starts."""
     depth = 0
     for part in path.split("/"):
-        if part == "..":
-            depth -= 1
-        elif part not in ("", "."):
-            depth += 1
+        depth += -1 if part == ".." else part not in ("", ".")
         if depth < 0:
-            return path + "/\0"
-    return path
+            return True
+    return False
 
 
 def _match_sources(root: Entry, pattern: str, in_context: bool, may_unpack: bool) -> list[Source]:

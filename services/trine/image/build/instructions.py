@@ -343,7 +343,7 @@ def _workdir(node: Node, code: str) -> Workdir:
 
 
 def _run(node: Node, code: str) -> Run:
-    flags = _flags(node, "network", "security", many=("mount",))
+    flags = _flags(node, many=("mount",))
     return Run(code, tuple(node.arguments), not node.is_json, tuple(flags))
 
 

@@ -1,0 +1,45 @@
+"""Marks of builds at work, so that a start after kill -9 undoes what they left.
+
+A mark is an empty file ``<root>/builds/<snapshot key>``: it is there before the snapshot is, and
+goes after it. Snapshots of containers have none, so they are never touched.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from trine.image.store import ImageStore
+from trine.kit.files import make_directory
+
+
+class Markers:
+    """The marks below one data root."""
+
+    def __init__(self, root: Path) -> None:
+        """``root`` is the image service's."""
+        self._directory = root / "builds"
+
+    def set(self, key: str) -> None:
+        """Mark a snapshot that is about to be made."""
+        make_directory(self._directory)
+        descriptor = os.open(self._directory / key, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+
+    def clear(self, key: str) -> None:
+        """Forget the mark; no error when there is none."""
+        (self._directory / key).unlink(missing_ok=True)
+
+    def all(self) -> list[str]:
+        """Return the keys marked."""
+        return sorted(os.listdir(self._directory)) if self._directory.is_dir() else []
+
+
+def recover(store: ImageStore) -> int:
+    """Delete the snapshots of builds a killed process left; return how many marks there were."""
+    markers = Markers(store.root)
+    keys = markers.all()
+    for key in keys:
+        store.delete_snapshot(key)
+        markers.clear(key)
+    return len(keys)
