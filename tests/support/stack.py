@@ -130,7 +130,8 @@ class Stack:
         return self.place.command(
             BIN / "trined", "--data-root", self.data_root, "--exec-root", self.exec_root, "-H", self.host,
             "--registry-mirror", f"http://127.0.0.1:{self.registry_port}",
-            "--cgroup-parent", f"/{self.cgroup_parent}", "--config-file", self.root / "daemon.json", *self.flags,
+            "--cgroup-parent", f"/{self.cgroup_parent}",
+            "--config-file", self.root / "daemon.json", *self.flags,
         )  # fmt: skip
 
     def start(self, timeout: float = 30.0) -> float:
