@@ -219,8 +219,10 @@ def _forward(actual: Actual, version: int, networks: list[Network], gone: list[N
         changes += [delete(rule) for rule in there for _ in range(present.count(rule.text()))]
         changes += [add(rule) for rule in wanted]
         renewed = renewed or bool(wanted)
-    jumps = [rule.text() for rule in jump_rules()]
-    if renewed or any(present.count(jump) > 1 for jump in jumps):
+    counts = [present.count(rule.text()) for rule in jump_rules()]
+    for rule, count in zip(jump_rules(), counts, strict=True):
+        changes += [delete(rule)] * (count - 1)
+    if renewed or any(count != 1 for count in counts):
         changes += lift_jumps()
     return changes
 
