@@ -119,7 +119,8 @@ def test_a_range_and_fixed_addresses() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 15)), max_size=200))
 def test_an_address_is_never_given_twice(steps: list[tuple[bool, int]]) -> None:
-    pool, given_out = AddressPool(net("10.0.0.0/28")), set()
+    pool = AddressPool(net("10.0.0.0/28"))
+    given_out: set[ipaddress.IPv4Address | ipaddress.IPv6Address] = set()
     for allocate, which in steps:
         if allocate:
             found = pool.allocate()

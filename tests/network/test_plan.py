@@ -83,7 +83,8 @@ def test_a_network_without_wishes() -> None:
         ),
         (
             {"name": "x", "options": {model.ENABLE_ICC: "maybe"}},
-            f'failed to parse {model.ENABLE_ICC} value: maybe (strconv.ParseBool: parsing "maybe": invalid syntax)',
+            f"failed to parse {model.ENABLE_ICC} value: maybe "
+            '(strconv.ParseBool: parsing "maybe": invalid syntax)',
         ),
         (
             {"name": "x", "options": {model.HOST_BINDING: "here"}},
@@ -257,7 +258,8 @@ options timeout:1 edns0
         (
             HOST_CONF,
             {"embedded": False, "ipv6": True},
-            "search corp.example lab.example\nnameserver 10.0.0.2\nnameserver fd00::53\noptions timeout:1 edns0\n",
+            "search corp.example lab.example\nnameserver 10.0.0.2\nnameserver fd00::53\n"
+            "options timeout:1 edns0\n",
         ),
         (
             HOST_CONF,

@@ -1,4 +1,4 @@
-"""The firewall as data: texts as iptables-save prints them, and the way from what is there to what should be."""
+"""The firewall as data: texts as iptables-save prints them, and from what is there to what should be."""
 
 from __future__ import annotations
 

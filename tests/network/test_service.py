@@ -321,6 +321,44 @@ def test_names(host: Rig) -> None:
     assert r.dns(stranger.netns_path, "shop")[1] == []
 
 
+def test_a_container_may_serve_dns_itself(host: Rig) -> None:
+    host.network("app")
+    one, two = host.sandbox("one", "app"), host.sandbox("two", "app")
+
+    def bind() -> list[socket.socket]:
+        made = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+        for end in made:
+            end.bind(("0.0.0.0", 53))
+        return made
+
+    own = r.in_netns(one.netns_path, bind)
+    address = two.endpoints[0].ipv4_address
+    assert r.dns(one.netns_path, "two") == (0, [socket.inet_aton(address)])
+    for end in own:
+        end.close()
+
+
+def test_a_udp_client_that_never_pauses_reaches_the_new_container(host: Rig) -> None:
+    """Its flow is tracked since the old one: connection tracking must be told."""
+
+    def client() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.settimeout(3)
+        made.bind((r.OUTSIDE4, 4444))
+        made.connect((r.HOST4, 5301))
+        return made
+
+    asker = r.in_netns(host.outside, client)
+    for name in ("old", "new"):
+        sandbox = host.sandbox(name, "bridge", ports=[port(5301, 53, "udp")])
+        server = r.udp_server(sandbox.netns_path, 53, name)
+        asker.send(b"?")
+        assert asker.recv(100).startswith(name.encode())
+        host.delete(name)
+        r.stop(server)
+    asker.close()
+
+
 def test_unknown_names_go_upstream(host: Rig) -> None:
     def upstream() -> socket.socket:
         found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -4,10 +4,10 @@ Started by trine-network as ``python -I -S holder.py EXEC_ROOT`` in a session of
 ``<exec-root>/ports.sock``. A message is four bytes of length (big endian) and JSON; every request has
 one answer, in order:
 
-    {"op": "hello"}                        → {"ok": true, "version": 1, "pid": n}
+    {"op": "hello"}                        → {"ok": true, "version": 2, "pid": n}
     {"op": "hold", "id": s, "ports": [{"protocol", "hosts", "port", "end", "targets"}]}
                                            → {"ok": true, "ports": [n, …]}, or what was in use
-    {"op": "dns", "id": s, "netns": path, "upstream": [...], "links": {...}, "endpoints": [...]}
+    {"op": "dns", "id": s, "netns": path, "port": n, "upstream": [...], "links": {...}, "endpoints": [...]}
     {"op": "drop", "id": s}   {"op": "list"}   {"op": "stop"}
 
 "hold" and "dns" replace what the sandbox had; a "hold" that fails leaves what it had.
@@ -30,10 +30,10 @@ if __name__ == "__main__":  # -S: no site-packages, and the path is set by hand
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from trine.linux import netns
-from trine.network.dns import ADDRESS, PORT, Directory, DnsServer
+from trine.network.dns import ADDRESS, Directory, DnsServer
 from trine.network.relay import READ, WRITE, Loop, Relay, TcpRelay, UdpRelay, bind, serve
 
-VERSION = 1
+VERSION = 2
 _EPHEMERAL = (49153, 65535)
 Key = tuple[str, str, int]  # protocol, host address, port
 
@@ -189,21 +189,21 @@ class Holder:
         sandbox = request["id"]
         server = self._dns.get(sandbox)
         if server is None and request["netns"]:
-            udp, tcp = self._open_inside(request["netns"])
+            udp, tcp = self._open_inside(request["netns"], request["port"])
             server = self._dns[sandbox] = DnsServer(self.loop, self._directory, sandbox, udp, tcp)
         if server is not None:
             server.upstream = list(request["upstream"])
             server.links = {alias.lower(): name for alias, name in request["links"].items()}
         self._directory.put(sandbox, request["endpoints"])
 
-    def _open_inside(self, path: str) -> tuple[socket.socket, socket.socket]:
+    def _open_inside(self, path: str, port: int) -> tuple[socket.socket, socket.socket]:
         descriptor = netns.open_pin(path)
         try:
             with netns.inside(descriptor, self._home):
-                udp = bind("udp", ADDRESS, PORT)
+                udp = bind("udp", ADDRESS, port)
                 assert udp is not None
                 try:
-                    tcp = bind("tcp", ADDRESS, PORT)
+                    tcp = bind("tcp", ADDRESS, port)
                 except BaseException:
                     udp.close()
                     raise

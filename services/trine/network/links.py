@@ -9,18 +9,23 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import random
 import re
 import socket
+import subprocess
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from trine.kit.errors import ConflictError, InternalError, InvalidArgumentError
-from trine.linux import netlink, netns
+from trine.kit.logs import get_logger
+from trine.linux import netconntrack, netlink, netns
 from trine.linux.netlink import Interface, Link, Message, Netlink, NetlinkError
+from trine.network.firewall.restore import finish_dns_redirect, start_dns_redirect
 from trine.network.ipam import random_mac
 from trine.network.model import Endpoint, Net, Network, Sandbox
 from trine.network.plan import gateway6_endpoint, gateway_endpoint
+from trine.network.resolv import EMBEDDED
 
 _SYSCTL = re.compile(r"net(?:[./][A-Za-z0-9_@-]+)+")
 # What Docker sets in every container's namespace, and what keeps a neighbour from configuring it.
@@ -57,9 +62,13 @@ def pin_path(exec_root: Path, identifier: str) -> str:
 class Links:
     """The kernel's network objects, seen from the namespace the service was started in."""
 
-    def __init__(self, exec_root: Path) -> None:
-        """Make ``<exec-root>/netns``. Raises OSError."""
+    def __init__(self, exec_root: Path, variant: str = "") -> None:
+        """Make ``<exec-root>/netns``. Raises OSError.
+
+        ``variant`` is the iptables ("nft", "legacy") that redirects DNS inside sandboxes; empty: none.
+        """
         self.exec_root = exec_root
+        self._variant = variant
         (exec_root / "netns").mkdir(parents=True, exist_ok=True, mode=0o711)
         self._home = netns.open_current()
         self._local = threading.local()
@@ -188,19 +197,26 @@ class Links:
             netns.pin(self._home, path)
         return path
 
-    def make_sandbox(self, sandbox: Sandbox, networks: Mapping[str, Network]) -> None:
-        """Make a sandbox's namespace, pinned, with all its links. Nothing is left when it raises."""
+    def make_sandbox(self, sandbox: Sandbox, networks: Mapping[str, Network]) -> int:
+        """Make a sandbox's namespace, pinned, with all its links; return the port of its DNS.
+
+        Nothing is left when it raises.
+        """
+        port = 53
         try:
             with netns.fresh(self._home) as namespace:
                 inside = Netlink()
                 try:
                     for key, value in {**DEFAULT_SYSCTLS, **_early(sandbox.sysctls)}.items():
                         self._set_sysctl(key, value, required=key in sandbox.sysctls)
+                    redirect = self._start_redirect() if sandbox.dns else None
                     inside.run([netlink.link_set("lo", up=True)])
                     self._plug(sandbox, sandbox.endpoints, networks, namespace, inside)
                     for key, value in sandbox.sysctls.items():
                         if key not in _early(sandbox.sysctls):
                             self._set_sysctl(key, value, required=True)
+                    if redirect is not None:
+                        port = self._finish_redirect(*redirect)
                     netns.pin(namespace, sandbox.netns_path)
                 finally:
                     inside.close()
@@ -212,6 +228,27 @@ class Links:
                     f"failed to create network sandbox: {error.strerror or error}", reason="SANDBOX"
                 ) from error
             raise
+        return port
+
+    def _start_redirect(self) -> tuple[subprocess.Popen[str], int] | None:
+        """Begin to redirect port 53 of 127.0.0.11 in the namespace this thread is in."""
+        if not self._variant:
+            return None
+        port = random.randrange(32768, 61000)
+        try:
+            return start_dns_redirect(self._variant, EMBEDDED, port), port
+        except OSError as error:
+            get_logger("links").warning("embedded DNS takes port 53", error=str(error))
+            return None
+
+    @staticmethod
+    def _finish_redirect(program: subprocess.Popen[str], port: int) -> int:
+        """Return the port DNS is to listen on: 53 itself where it cannot be redirected."""
+        complaint = finish_dns_redirect(program)
+        if complaint:
+            get_logger("links").warning("embedded DNS takes port 53", error=complaint)
+            return 53
+        return port
 
     @staticmethod
     def _set_sysctl(key: str, value: str, *, required: bool) -> None:
@@ -223,15 +260,24 @@ class Links:
                     f"write sysctl key {key}: {(error.strerror or str(error)).lower()}", reason="SYSCTL"
                 ) from error
 
-    def add_endpoint(self, sandbox: Sandbox, endpoint: Endpoint, networks: Mapping[str, Network]) -> None:
-        """Plug one more link into a sandbox; ``sandbox`` has it among its endpoints already."""
+    def add_endpoint(
+        self, sandbox: Sandbox, endpoint: Endpoint, networks: Mapping[str, Network], starts_dns: bool
+    ) -> int:
+        """Plug one more link into a sandbox; ``sandbox`` has it among its endpoints already.
+
+        Returns the port of its DNS, new when ``starts_dns``.
+        """
+        port = sandbox.dns_port
         try:
             namespace = netns.open_pin(sandbox.netns_path)
             try:
                 with netns.inside(namespace, self._home):
                     inside = Netlink()
                     try:
+                        redirect = self._start_redirect() if starts_dns else None
                         self._plug(sandbox, [endpoint], networks, namespace, inside)
+                        if redirect is not None:
+                            port = self._finish_redirect(*redirect)
                     finally:
                         inside.close()
             finally:
@@ -241,6 +287,7 @@ class Links:
             raise InternalError(
                 f"failed to add interface to sandbox: {error.strerror or error}", reason="SANDBOX"
             ) from error
+        return port
 
     def _plug(
         self,
@@ -307,6 +354,13 @@ class Links:
                     inside.close()
         finally:
             os.close(namespace)
+
+    def forget_udp(self, ports: Collection[int]) -> None:
+        """Forget tracked UDP flows to host ports that were published or withdrawn just now."""
+        try:
+            netconntrack.forget_udp(ports)
+        except OSError as error:
+            get_logger("links").warning("cannot forget UDP flows", error=str(error))
 
     def delete_link(self, name: str) -> None:
         """Delete a link (its peer goes with it); one that is not there is fine. Takes 20 ms."""

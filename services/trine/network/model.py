@@ -126,6 +126,7 @@ class Sandbox:
     requested_ports: tuple[Port, ...] = ()
     ports: tuple[Port, ...] = ()  # in force, one a host address
     dns: bool = False  # embedded DNS answers in it
+    dns_port: int = 53  # where it listens; port 53 is redirected there
     dns_servers: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()

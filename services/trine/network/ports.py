@@ -18,7 +18,7 @@ from trine.kit.logs import get_logger
 from trine.network.model import Endpoint, Network, Port, Sandbox
 
 _SCRIPT = Path(__file__).with_name("holder.py")
-_VERSION = 1
+_VERSION = 2
 
 
 class PortHolder:
@@ -268,6 +268,7 @@ def dns_request(sandbox: Sandbox, upstream: Sequence[str], builtin: frozenset[st
     return {
         "id": sandbox.id,
         "netns": sandbox.netns_path if sandbox.dns else "",
+        "port": sandbox.dns_port,
         "upstream": list(upstream),
         "links": links,
         "endpoints": [

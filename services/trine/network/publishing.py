@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from trine.network import forwarding
 from trine.network.firewall.manager import Firewall
@@ -36,9 +36,19 @@ def sandbox_rules(sandbox: Sandbox, state: State, version: int) -> list[Rule]:
 class Publisher:
     """Publishes and withdraws the ports of a sandbox."""
 
-    def __init__(self, state: State, holder: PortHolder, firewall: Firewall | None) -> None:
-        """``firewall`` is None with --iptables=false: then the holder relays everything."""
+    def __init__(
+        self,
+        state: State,
+        holder: PortHolder,
+        firewall: Firewall | None,
+        forget_udp: Callable[[set[int]], Awaitable[None]],
+    ) -> None:
+        """``firewall`` is None with --iptables=false: then the holder relays everything.
+
+        ``forget_udp`` makes the kernel forget tracked flows to host ports (netconntrack).
+        """
         self._state, self._holder, self._firewall = state, holder, firewall
+        self._forget_udp = forget_udp
 
     async def publish(self, sandbox: Sandbox) -> Sandbox:
         """Hold and redirect what the sandbox asks for; return it with the ports in force.
@@ -72,12 +82,20 @@ class Publisher:
             return
         for version in (4, 6):
             await self._firewall.change(version, add=sandbox_rules(sandbox, self._state, version))
+        await self._forget(sandbox)
+
+    async def _forget(self, sandbox: Sandbox) -> None:
+        """Make old flows meet the new rules: a client that sends all the time keeps its flow tracked."""
+        ports = {port.host_port for port in sandbox.ports if port.protocol == "udp"}
+        if ports:
+            await self._forget_udp(ports)
 
     async def withdraw(self, sandbox: Sandbox) -> None:
         """Delete the firewall rules and give the host ports (and DNS) back."""
         if self._firewall is not None:
             for version in (4, 6):
                 await self._firewall.change(version, remove=sandbox_rules(sandbox, self._state, version))
+            await self._forget(sandbox)
         if sandbox.requested_ports or sandbox.dns:
             await self._holder.drop(sandbox.id)
 

@@ -213,6 +213,8 @@ class Sandboxes:
         await asyncio.wait([kernel, ports])
         failure = kernel.exception() or ports.exception()
         published = planned if ports.exception() is not None else ports.result()
+        if kernel.exception() is None:
+            published = dataclasses.replace(published, dns_port=kernel.result())
         if failure is None:
             try:
                 await self._announce(published)
@@ -232,11 +234,12 @@ class Sandboxes:
 
     async def _take_down(self, sandbox: Sandbox) -> None:
         """Undo ports, names and pin; what fails is logged and left to the next start."""
-        for step in (self._publisher.withdraw(sandbox), self._unpin(sandbox)):
-            try:
-                await step
-            except (EngineError, OSError) as error:
+        steps = (self._publisher.withdraw(sandbox), self._unpin(sandbox))
+        for error in await asyncio.gather(*steps, return_exceptions=True):
+            if isinstance(error, (EngineError, OSError)):
                 get_logger("sandbox").error("cannot clear away", sandbox=sandbox.id, error=str(error))
+            elif error is not None:
+                raise error
 
     async def _unpin(self, sandbox: Sandbox) -> None:
         if not sandbox.host:
@@ -312,7 +315,10 @@ class Sandboxes:
         )
         networks = dict(self._state.networks)
         try:
-            await self._call(lambda: self._links.add_endpoint(changed, endpoint, networks))
+            starts_dns = changed.dns and not sandbox.dns
+            plugged = changed
+            port = await self._call(lambda: self._links.add_endpoint(plugged, endpoint, networks, starts_dns))
+            changed = dataclasses.replace(changed, dns_port=port)
             if not sandbox.ports:
                 changed = await self._publisher.publish(changed)
             await self._announce(changed)

@@ -33,15 +33,16 @@ class NetworkProgram:
         self._network_store = NetworkStore(config.data_root)
         config.exec_root.mkdir(parents=True, exist_ok=True)
         self._sandbox_store = SandboxStore(config.exec_root)
-        self._links = Links(config.exec_root)
         self._firewall: Firewall | None = None
         if config.iptables:
             self._firewall = Firewall(detect(config.firewall_backend))
+        variant = self._firewall.backend.variant if self._firewall is not None else ""
+        self._links = Links(config.exec_root, variant)
         self._holder = PortHolder(config.exec_root, self._holder_is_fresh)
         self.networks = Networks(
             config, self.state, self._network_store, self._links, self._firewall, self.call
         )
-        publisher = Publisher(self.state, self._holder, self._firewall)
+        publisher = Publisher(self.state, self._holder, self._firewall, self._forget_udp)
         self.sandboxes = Sandboxes(
             config,
             self.state,
@@ -61,6 +62,9 @@ class NetworkProgram:
     def sweep(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run a slow deletion in one of the threads kept for that."""
         return asyncio.get_running_loop().run_in_executor(self._sweepers, work)
+
+    async def _forget_udp(self, ports: set[int]) -> None:
+        await self.call(lambda: self._links.forget_udp(ports))
 
     async def _holder_is_fresh(self) -> None:
         await self.sandboxes.tell_everything()

@@ -27,6 +27,10 @@ class Backend(Protocol):
     def name(self) -> str:
         """Return the name for the user."""
 
+    @property
+    def variant(self) -> str:
+        """Return "nft" or "legacy"."""
+
     def read(self, version: int) -> Actual:
         """Return everybody's rules."""
 

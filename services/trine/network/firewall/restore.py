@@ -32,6 +32,40 @@ def render(changes: Sequence[Change]) -> str:
     return "".join(f"*{table}\n" + "\n".join(lines) + "\nCOMMIT\n" for table, lines in tables.items())
 
 
+def start_dns_redirect(variant: str, address: str, port: int) -> subprocess.Popen[str]:
+    """Redirect port 53 of ``address`` to ``port`` in the network namespace this thread is in.
+
+    So a container may bind 0.0.0.0:53 for a server of its own. Returns the running program: go on
+    with other work, then call ``finish_dns_redirect``. Raises OSError.
+    """
+    rules = "".join(
+        f"-A OUTPUT -d {address}/32 -p {protocol} -m {protocol} --dport 53 "
+        f"-j DNAT --to-destination {address}:{port}\n"
+        for protocol in ("udp", "tcp")
+    )
+    program = subprocess.Popen(
+        [f"iptables-{variant}-restore", "--noflush", "-w", "10"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdin is not None
+    try:
+        program.stdin.write(f"*nat\n{rules}COMMIT\n")
+        program.stdin.close()
+    except OSError:  # it ended already: its exit status tells
+        pass
+    program.stdin = None
+    return program
+
+
+def finish_dns_redirect(program: subprocess.Popen[str]) -> str:
+    """Wait for the program; return what it complained about, empty when all is well."""
+    _, complaint = program.communicate(timeout=60)
+    return (complaint.strip() or f"exit status {program.returncode}") if program.returncode else ""
+
+
 class RestoreBackend:
     """iptables-restore of one variant, "nft" or "legacy"."""
 
