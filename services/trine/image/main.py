@@ -62,6 +62,7 @@ def main() -> int:
 
 
 async def _serve(options: argparse.Namespace, settings: RegistrySettings) -> int:
+    from trine.image.build.scratch import recover
     from trine.image.servicer import ImageServicer
     from trine.image.store import ImageStore
     from trine.kit import server
@@ -77,6 +78,7 @@ async def _serve(options: argparse.Namespace, settings: RegistrySettings) -> int
     if lock is None:
         raise ConflictError(f"another trine-image uses {root}: stop it first")
     store = ImageStore(root, settings)
+    recover(store)  # what builds were doing when a predecessor was killed
     servicer = ImageServicer(store)
 
     async def register(grpc_server: Any) -> list[str]:
