@@ -141,6 +141,16 @@ def test_pools_as_asked() -> None:
     assert made.pool6 is not None and made.pool6.subnet.startswith("fd")
 
 
+def test_a_bridge_that_exists_brings_its_subnet() -> None:
+    request = NetworkRequest("x")
+    assert plan.on_existing_bridge(request, ["fe80::1/64", "10.4.0.9/24"]).pools == (
+        Pool("10.4.0.0/24", "10.4.0.9"),
+    )
+    assert plan.on_existing_bridge(request, ["fe80::1/64"]) == request
+    asked = NetworkRequest("x", pools=(Pool("10.6.0.0/24", ""),))
+    assert plan.on_existing_bridge(asked, ["10.4.0.9/24"]) == asked
+
+
 def endpoint_error(network: Network, **fields: Any) -> str:
     with pytest.raises(EngineError) as error:
         plan.check_endpoint(EndpointWish(network.name, **fields), network)

@@ -468,6 +468,21 @@ def test_addresses_can_be_asked_for(host: Rig) -> None:
     assert host.pins() == {"one", "two"}
 
 
+def test_a_bridge_that_exists_is_used_and_left(host: Rig) -> None:
+    name = host._names[0]
+    r.run("ip", "-n", name, "link", "add", "lan0", "type", "bridge")
+    r.run("ip", "-n", name, "address", "add", "10.44.0.9/24", "dev", "lan0")
+    r.run("ip", "-n", name, "link", "set", "lan0", "up")
+    host.network("lan", options={"com.docker.network.bridge.name": "lan0"})
+    one = host.sandbox("one", "lan")
+    assert (one.endpoints[0].ipv4_address, one.endpoints[0].ipv4_gateway) == ("10.44.0.1", "10.44.0.9")
+    assert r.ping(one.netns_path, r.OUTSIDE4)
+    host.delete("one")
+    host.stub.DeleteNetwork(pb.DeleteNetworkRequest(name="lan"))
+    assert "lan0" in host.links()
+    r.run("ip", "-n", name, "link", "delete", "lan0")
+
+
 def test_sysctls(host: Rig) -> None:
     one = host.sandbox(
         "one", "bridge", sysctls={"net.ipv4.conf.eth0.rp_filter": "2", "net.core.somaxconn": "77"}

@@ -252,6 +252,27 @@ def _held_ports(rig: Rig) -> set[int]:
     return r.in_netns(rig.host, read)
 
 
+def test_trash_never_frees_an_address_in_use(rig: Rig) -> None:
+    """A row of an old sandbox whose address another has by now is cleared without releasing it."""
+    rig.start()
+    rig.sandbox("one", "bridge")
+    rig.kill()
+    with sqlite3.connect(rig.exec_root / "sandboxes.db") as database:
+        content = database.execute("SELECT content FROM sandbox").fetchone()[0]
+        interface = content.split('"host_interface":"')[1].split('"')[0]
+        old = content.replace(interface, "vethold")
+        database.execute("INSERT INTO trash (content) VALUES (?)", (old,))
+    rig.start()
+
+    def cleared() -> bool:
+        with sqlite3.connect(rig.exec_root / "sandboxes.db") as database:
+            return bool(database.execute("SELECT count(*) FROM trash").fetchone()[0] == 0)
+
+    r.wait_for(cleared, "trash cleared")
+    found = [rig.sandbox(name, "bridge").endpoints[0].ipv4_address for name in ("two", "three")]
+    assert found == ["172.17.0.3", "172.17.0.4"]
+
+
 def test_cleanup_leaves_the_host_as_it_was(each_backend: Rig) -> None:
     host = each_backend
     host.on_host(f"iptables-{host.backend}", "-A", "FORWARD", "-s", "10.0.0.0/8", "-j", "DROP")

@@ -71,7 +71,7 @@ class Holder:
     def _expire(self, now: float) -> None:
         for held in self._ports.values():
             for relay, _target in held.values():
-                if isinstance(relay, UdpRelay):
+                if isinstance(relay, (TcpRelay, UdpRelay)):
                     relay.expire(now)
         for server in self._dns.values():
             server.expire(now)

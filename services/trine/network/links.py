@@ -144,7 +144,7 @@ class Links:
                 if error.errno != errno.EEXIST:
                     raise
         index = self.host.link_index(network.bridge)
-        if network.foreign_bridge:
+        if network.foreign_bridge and found is not None and any(a.version == 4 for a in found[1]):
             self._indexes[network.bridge] = index
             return
         # A container must not configure the host by router advertisements (CVE-2020-13401).

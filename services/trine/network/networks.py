@@ -68,7 +68,9 @@ class Networks:
             network = plan.plan_network(request, around, identifier, time.time_ns())
             found = await self._call(lambda: self._links.find_bridge(network.bridge))
             if found is not None:
-                network = _foreign(network)
+                request = plan.on_existing_bridge(request, [str(address) for address in found[1]])
+                network = plan.plan_network(request, around, identifier, network.created_at_unix_nanos)
+                network = dataclasses.replace(network, foreign_bridge=True)
             self._links.claim_bridge(network.bridge)
             self._store.put(network, "creating")
             try:
@@ -181,10 +183,6 @@ class Networks:
             if matches(network, used):
                 found.append(network)
         return sorted(found, key=lambda n: (n.name, n.id))
-
-
-def _foreign(network: Network) -> Network:
-    return dataclasses.replace(network, foreign_bridge=True)
 
 
 def parse_filters(filters: Sequence[str], known: set[str]) -> Callable[[Network, bool], bool]:

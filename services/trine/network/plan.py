@@ -76,6 +76,15 @@ def check_new_network(request: NetworkRequest, networks: Iterable[Network]) -> N
         raise NotFoundError(f"failed to retrieve ipam driver for {request.ipam_driver}: not found")
 
 
+def on_existing_bridge(request: NetworkRequest, addresses: Sequence[str]) -> NetworkRequest:
+    """Return the request with the subnet of a bridge that exists already, unless another was asked for."""
+    present = next((a for a in map(ipaddress.ip_interface, addresses) if a.version == 4), None)
+    if present is None or any(":" not in pool.subnet for pool in request.pools):
+        return request
+    pool = Pool(str(present.network), str(present.ip))
+    return dataclasses.replace(request, pools=(pool, *request.pools))
+
+
 def plan_pools(request: NetworkRequest, around: Surroundings) -> tuple[Pool, ...]:
     """Return the pools as they will be, gateways chosen, subnets found where none was asked for."""
     pools: list[Pool] = []

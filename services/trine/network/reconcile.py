@@ -73,7 +73,9 @@ class Reconciler:
         self._remove_orphans(ready)
         await self._tell_holder()
         for number, sandbox in trash:
-            self._sandboxes.clear_later(number, sandbox)
+            # Its addresses stay taken until its links are gone, unless they are another's by now.
+            endpoints = tuple(self._state.take(endpoint) for endpoint in sandbox.endpoints)
+            self._sandboxes.clear_later(number, dataclasses.replace(sandbox, endpoints=endpoints))
 
     def _load_networks(self) -> list[Network]:
         gone = []

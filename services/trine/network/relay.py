@@ -194,6 +194,7 @@ class TcpRelay:
         """``listener`` is bound and listening."""
         self.loop, self.listener, self.target = loop, listener, target
         self.connections: set[_Connection] = set()
+        self._paused = False
         loop.watch(listener, READ, self._accept)
 
     def _accept(self, _events: int) -> None:
@@ -202,8 +203,11 @@ class TcpRelay:
                 client, _address = self.listener.accept()
             except BlockingIOError:
                 return
-            except OSError:  # the client is gone already, or descriptors ran out: later
-                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                    self.loop.forget(self.listener)  # else the loop would spin; resumed in a second
+                    self._paused = True
+                return  # or the client is gone already
             client.setblocking(False)
             try:
                 self.connections.add(connection := _Connection(self, client, self.target))
@@ -211,6 +215,12 @@ class TcpRelay:
                     self.connections.discard(connection)
             except OSError:
                 client.close()
+
+    def expire(self, _now: float) -> None:
+        """Accept again after descriptors had run out."""
+        if self._paused:
+            self._paused = False
+            self.loop.watch(self.listener, READ, self._accept)
 
     def close(self) -> None:
         """Close the port and its connections."""

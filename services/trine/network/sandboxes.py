@@ -328,6 +328,7 @@ class Sandboxes:
             self._state.release(endpoint)
             if changed.ports and not sandbox.ports:
                 await self._publisher.withdraw(changed)
+            await self._announce(sandbox)
             raise
         self._state.sandboxes[identifier] = changed
         return endpoint

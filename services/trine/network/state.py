@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ipaddress
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -61,6 +62,16 @@ def _address_pool(pool: Pool | None) -> AddressPool | None:
     return found
 
 
+def _take(pool: AddressPool | None, text: str) -> bool:
+    if pool is None or not text or pool.is_taken(ipaddress.ip_address(text)):
+        return False
+    try:
+        pool.take(ipaddress.ip_address(text))
+    except InvalidArgumentError:
+        return False
+    return True
+
+
 @dataclass
 class State:
     """Networks and sandboxes by id, and which addresses are taken."""
@@ -87,17 +98,16 @@ class State:
         """The IPv6 addresses of a network."""
         return self._addresses[network.id].six
 
-    def take(self, endpoint: Endpoint) -> None:
-        """Take the addresses of an endpoint that exists (adoption); taken twice or foreign is ignored."""
-        pools = self._addresses.get(endpoint.network_id)
-        if pools is None:
-            return
-        for pool, text in ((pools.four, endpoint.ipv4), (pools.six, endpoint.ipv6)):
-            if pool is not None and text and not pool.is_taken(ipaddress.ip_address(text)):
-                try:
-                    pool.take(ipaddress.ip_address(text))
-                except InvalidArgumentError:  # the subnet was changed by a flag
-                    pass
+    def take(self, endpoint: Endpoint) -> Endpoint:
+        """Take the addresses of an endpoint that exists already (adoption).
+
+        Returns the endpoint with only the addresses that were taken now: an address that is somebody
+        else's, or of a subnet that was changed by a flag, is not its to release.
+        """
+        pools = self._addresses.get(endpoint.network_id, _Addresses())
+        four = endpoint.ipv4 if _take(pools.four, endpoint.ipv4) else ""
+        six = endpoint.ipv6 if _take(pools.six, endpoint.ipv6) else ""
+        return dataclasses.replace(endpoint, ipv4=four, ipv6=six)
 
     def release(self, endpoint: Endpoint) -> None:
         """Give the addresses of an endpoint back."""
