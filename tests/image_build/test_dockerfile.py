@@ -160,7 +160,7 @@ def test_wrong_instructions(line: str, message: str) -> None:
 
 
 def test_an_instruction_needs_a_stage() -> None:
-    with pytest.raises(ins.InstructionError, match="^no build stage in current context$"):
+    with pytest.raises(ins.InstructionError, match=r"^no build stage in current context$"):
         program("RUN x")
 
 
@@ -178,7 +178,7 @@ def test_stages_targets_and_steps() -> None:
 def test_health_checks_print_as_go_prints_them() -> None:
     step = program("FROM a\nHEALTHCHECK --interval=5s --retries=3 CMD true").stages[0].instructions[0]
     assert isinstance(step, ins.HealthCheck)
-    assert step.settings.go_text() == "&{[\"CMD-SHELL\" \"true\"] \"5s\" \"0s\" \"0s\" '\\x03'}"
+    assert step.settings.go_text() == '&{["CMD-SHELL" "true"] "5s" "0s" "0s" \'\\x03\'}'
 
 
 def test_onbuild_keeps_the_line() -> None:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import functools
 import io
-import lzma
 import stat
 import tarfile
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 from trine.image.build.ignore import Matcher, read_patterns
 from trine.image.build.member import MemberEntry, from_tar
-from trine.image.build.streams import Part, decompressor, unnamed_file
+from trine.image.build.streams import DamagedError, Part, decompressor, unnamed_file
 from trine.image.build.tree import DIRECTORY, FILE, resolve
 from trine.kit.errors import InvalidArgumentError
 
@@ -71,7 +69,7 @@ def _plain(file: BinaryIO, directory: Path) -> BinaryIO:
     try:
         while chunk := reader.read(1 << 20):
             plain.write(chunk)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except DamagedError as error:
         plain.close()
         raise InvalidArgumentError(f"error reading the build context: {error}") from None
     plain.flush()

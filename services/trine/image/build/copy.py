@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import lzma
 import re
 import stat
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from trine.image.build.gotext import BadPatternError, glob_to_regex, has_wildcards, join_path
 from trine.image.build.layer_tree import LayerEntry
 from trine.image.build.member import MemberEntry, from_tar
-from trine.image.build.streams import Reader, decompressor
+from trine.image.build.streams import DamagedError, Reader, decompressor
 from trine.image.build.tree import DIRECTORY, FILE, Entry, digest, resolve, walk
 from trine.image.build.writer import Owner, Writer
 from trine.kit.errors import ConflictError
@@ -29,6 +27,8 @@ from trine.kit.errors import ConflictError
 if TYPE_CHECKING:
     from trine.image.build.download import Download
 
+# What reading an archive raises when it is damaged.
+_BROKEN = (tarfile.TarError, DamagedError)
 _IN_CONTEXT = "file not found in build context or excluded by .dockerignore: "
 
 
@@ -160,7 +160,7 @@ def _as_archive(entry: Entry) -> Iterator[tarfile.TarFile | None]:
         reader = decompressor(raw, magic)
         try:
             archive = tarfile.open(fileobj=cast(BinaryIO, reader or raw), mode="r|", bufsize=1 << 16)
-        except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+        except (OSError, *_BROKEN):
             yield None
             return
         with archive:
@@ -178,7 +178,10 @@ def _unpack(writer: Writer, entry: Entry, path: str) -> bool:
         writer.make_directory(path)
         member: tarfile.TarInfo | None = first
         while member is not None:
-            _unpack_member(writer, archive, member, path)
+            try:
+                _unpack_member(writer, archive, member, path)
+            except _BROKEN as error:
+                raise CopyError(f"failed to copy files: Error processing tar file: {error}") from None
             member = _next(archive)
     return True
 
@@ -186,7 +189,7 @@ def _unpack(writer: Writer, entry: Entry, path: str) -> bool:
 def _next(archive: tarfile.TarFile, first: bool = False) -> tarfile.TarInfo | None:
     try:
         return archive.next()
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (OSError, *_BROKEN) as error:
         if first:
             return None
         raise CopyError(f"failed to copy files: Error processing tar file: {error}") from None

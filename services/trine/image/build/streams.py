@@ -42,6 +42,12 @@ class Part:
         self._left -= len(data)
         return data
 
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        """Fill a buffer as far as there is something left; return how far (isal reads so)."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def close(self) -> None:
         """The file belongs to others."""
 
@@ -59,22 +65,54 @@ def unnamed_file(directory: Path) -> BinaryIO:
     return os.fdopen(os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600), "w+b")
 
 
+class DamagedError(Exception):
+    """A compressed stream is broken or cut short."""
+
+
+class _Checked:
+    """Turns what the four decompressors raise into one error."""
+
+    def __init__(self, reader: BinaryIO) -> None:
+        self._reader = reader
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._reader.read(size)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise DamagedError(str(error)) from None
+        except Exception as error:  # EOFError, zlib.error, LZMAError, isal's own
+            raise DamagedError(str(error)) from None
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __enter__(self) -> _Checked:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 def decompressor(file: BinaryIO | Reader, magic: bytes) -> Reader | None:
     """Return a reader for a gzip, bzip2 or xz stream by its first bytes, None for anything else.
 
-    What is broken shows when it is read: OSError, EOFError, zlib.error, lzma.LZMAError.
+    Reading it raises DamagedError when it is broken.
     """
     source = cast(BinaryIO, file)
     if magic.startswith(b"\x1f\x8b\x08"):
         from isal import igzip
 
-        return cast(Reader, igzip.open(source, "rb"))  # type: ignore[no-untyped-call]
+        return _Checked(cast(BinaryIO, igzip.open(source, "rb")))  # type: ignore[no-untyped-call]
     if magic.startswith(b"BZh"):
         import bz2
 
-        return cast(Reader, bz2.open(source, "rb"))
+        return _Checked(cast(BinaryIO, bz2.open(source, "rb")))
     if magic.startswith(b"\xfd7zXZ\x00"):
         import lzma
 
-        return cast(Reader, lzma.open(source, "rb"))
+        return _Checked(cast(BinaryIO, lzma.open(source, "rb")))
     return None
