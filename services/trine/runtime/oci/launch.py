@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -177,13 +178,13 @@ class Creation:
             self._until(mine, "mounted", console)
             for stage in hooks.BEFORE_PIVOT:
                 hooks.run(config, stage, told, "creating")
-        packets.send(mine, {"joined": True})
+        _say(mine, {"joined": True})
         self._until(mine, "ready", console)
         mine.close()
         del record.data["creating"]
         record.save()
 
-    def _until(self, sync: Any, word: str, console: str) -> None:
+    def _until(self, sync: socket.socket, word: str, console: str) -> None:
         """Listen to the child until it says a word; its terminal comes on the way."""
         while True:
             message, descriptors = packets.receive(sync)
@@ -259,6 +260,12 @@ def _clone(start: child.Start, entries: list[dict[str, Any]]) -> int:
     return pid
 
 
+def _say(sync: socket.socket, message: dict[str, Any]) -> None:
+    """Send to a child; one that has died has said why before, so go on and read it."""
+    with contextlib.suppress(OSError):
+        packets.send(sync, message)
+
+
 def _set_oom_score(pid: int, value: int | None) -> None:
     """Set oom_score_adj; one lower than ours needs CAP_SYS_RESOURCE, without it ours stays."""
     if value is None:
@@ -282,7 +289,7 @@ def start(record: states.Record) -> None:
             raise ContainerError("cannot start a container that has stopped") from None
         raise ContainerError("cannot start an already running container") from None
     with connection:
-        packets.send(connection, {"go": True})
+        _say(connection, {"go": True})
         while True:
             message, _ = packets.receive(connection)
             if message is None:
@@ -331,7 +338,7 @@ class Execution:
         try:
             self.record.group().join(self.pid)
             _set_oom_score(self.pid, spec.get("oomScoreAdj"))
-            packets.send(mine, {"joined": True})
+            _say(mine, {"joined": True})
             self._until_executed(mine, console)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -343,7 +350,7 @@ class Execution:
             mine.close()
             os.close(pidfd)
 
-    def _until_executed(self, sync: Any, console: str) -> None:
+    def _until_executed(self, sync: socket.socket, console: str) -> None:
         while True:
             message, descriptors = packets.receive(sync)
             if message is None:
@@ -356,7 +363,7 @@ class Execution:
                     os.close(descriptors[0])
                 else:
                     self.master = descriptors[0]
-                packets.send(sync, {"tty": True})
+                _say(sync, {"tty": True})
 
 
 def kill(record: states.Record, number: int, everybody: bool) -> None:
