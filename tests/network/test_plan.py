@@ -55,12 +55,24 @@ def test_a_network_without_wishes() -> None:
             {"name": "x", "pools": (Pool("10.5.1.0/24", ""),)},
             "Pool overlaps with other one on this address space",
         ),
-        ({"name": "x", "pools": (Pool("10.5.1.0", ""),)}, "invalid CIDR address: 10.5.1.0"),
+        (
+            {"name": "x", "pools": (Pool("10.5.1.0", ""),)},
+            "Invalid subnet 10.5.1.0 : invalid CIDR address: 10.5.1.0",
+        ),
         (
             {"name": "x", "pools": (Pool("10.6.0.0/24", "10.7.0.1"),)},
             "no matching subnet for gateway 10.7.0.1",
         ),
         ({"name": "x", "pools": (Pool("10.6.0.0/24", "gw"),)}, "invalid IP address: gw"),
+        (
+            {"name": "x", "pools": (Pool("", "10.6.0.1"),)},
+            "every ip-range or gateway must have a corresponding subnet",
+        ),
+        (
+            {"name": "x", "pools": (Pool("10.6.0.0/31", ""),)},
+            "failed to allocate gateway (): No available addresses on this pool",
+        ),
+        ({"name": "x", "options": {model.MTU: "-5"}}, "invalid MTU number: -5"),
         (
             {"name": "x", "pools": (Pool("10.6.0.0/24", "", "10.7.0.0/25"),)},
             "no matching subnet for range 10.7.0.0/25",
@@ -235,7 +247,7 @@ def test_filters(filters: list[str], expected: bool) -> None:
 
 @pytest.mark.parametrize("bad", ["colour=red", "name", "type=odd", "dangling=perhaps"])
 def test_bad_filters(bad: str) -> None:
-    with pytest.raises(EngineError, match="Invalid filter"):
+    with pytest.raises(EngineError, match="nvalid filter"):
         parse_filters([bad], {"name", "type", "dangling"})
 
 

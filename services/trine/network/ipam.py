@@ -98,12 +98,13 @@ def choose_subnet6(pools: Sequence[DefaultPool], used: Sequence[Net], host: Sequ
 
 def parse_subnet(text: str) -> Net:
     """Parse a CIDR, host bits allowed as Docker allows them. Raises InvalidArgumentError."""
+    message = f"Invalid subnet {text} : invalid CIDR address: {text}"
     if "/" not in text:
-        raise InvalidArgumentError(f"invalid CIDR address: {text}")
+        raise InvalidArgumentError(message)
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError as error:
-        raise InvalidArgumentError(f"invalid CIDR address: {text}") from error
+        raise InvalidArgumentError(message) from error
 
 
 def check_subnet(subnet: Net, used: Sequence[Net]) -> None:
@@ -111,7 +112,7 @@ def check_subnet(subnet: Net, used: Sequence[Net]) -> None:
     if overlaps(subnet, used):
         raise ConflictError(OVERLAP, reason="POOL_OVERLAPS")
     if subnet.prefixlen > subnet.max_prefixlen - 2:
-        raise InvalidArgumentError(f"invalid subnet {subnet}: no room for a gateway and a container")
+        raise InvalidArgumentError("failed to allocate gateway (): No available addresses on this pool")
 
 
 class AddressPool:

@@ -198,7 +198,7 @@ def parse_filters(filters: Sequence[str], known: set[str]) -> Callable[[Network,
         if not separator or key not in known:
             raise InvalidArgumentError(f"Invalid filter '{key}'", reason="INVALID_FILTER")
         if key == "type" and value not in ("custom", "builtin"):
-            raise InvalidArgumentError(f"Invalid filter: 'type'='{value}'", reason="INVALID_FILTER")
+            raise InvalidArgumentError(f"invalid filter: 'type'='{value}'", reason="INVALID_FILTER")
         if key == "dangling" and value.lower() not in ("true", "false", "1", "0"):
             raise InvalidArgumentError(f"Invalid filter 'dangling={value}'", reason="INVALID_FILTER")
         wanted.setdefault(key, []).append(_until(value) if key == "until" else value)

@@ -62,7 +62,7 @@ def parse(options: Mapping[str, str]) -> BridgeOptions:
             raise _refuse(model.MTU, text, f'strconv.Atoi: parsing "{text}": invalid syntax')
         mtu = int(text)
         if mtu < 0 or 0 < mtu < 68 or mtu > 65535:
-            raise _refuse(model.MTU, text, "must be 68 to 65535")
+            raise InvalidArgumentError(f"invalid MTU number: {mtu}", reason="INVALID_OPTION")
     binding = options.get(model.HOST_BINDING, "") or "0.0.0.0"
     try:
         ipaddress.IPv4Address(binding)

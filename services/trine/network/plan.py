@@ -108,10 +108,8 @@ def plan_pool(pool: Pool, around: Surroundings, others: Sequence[Net] = ()) -> P
     """Check one pool and fill in what is missing. Raises InvalidArgumentError, ConflictError."""
     used = [*around.used, *others]
     if pool.subnet in ("", "::"):
-        if pool.ip_range:
-            raise InvalidArgumentError(f"no matching subnet for range {pool.ip_range}")
-        if pool.gateway and not pool.subnet:
-            raise InvalidArgumentError(f"no matching subnet for gateway {pool.gateway}")
+        if pool.ip_range or pool.gateway:
+            raise InvalidArgumentError("every ip-range or gateway must have a corresponding subnet")
         if pool.auxiliary:
             raise InvalidArgumentError(
                 f"no matching subnet for aux-address {next(iter(pool.auxiliary.values()))}"
@@ -158,7 +156,7 @@ def complete_pool(pool: Pool) -> Pool:
     else:
         found = addresses.allocate()
         if found is None:
-            raise ResourceExhaustedError("failed to allocate gateway: no available addresses")
+            raise ResourceExhaustedError("failed to allocate gateway (): No available addresses on this pool")
         gateway = found
     return dataclasses.replace(pool, gateway=str(gateway), ip_range=str(chosen) if chosen is not None else "")
 
