@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from trine.runtime import devices
-from trine.runtime.cgroups import figures, layout
+from trine.runtime.cgroups import figures, layout, limits
 from trine.runtime.cgroups.group import Group
 from trine.runtime.cgroups.layout import CgroupError, Layout
 
@@ -408,3 +408,11 @@ def test_many_at_once(parent: str) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_what_may_be_asked_for() -> None:
+    cpus, mems = layout.available(HERE)
+    if "cpuset" in HERE.hierarchies:
+        assert limits.parse_list(cpus) >= os.sched_getaffinity(0)
+        assert limits.parse_list(mems)
+    assert layout.available(Layout({}, "", frozenset(), {})) == ("", "")

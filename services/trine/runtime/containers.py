@@ -64,6 +64,7 @@ class Containers:
         self._layout = layout
         self._settings = settings
         self._features = layouts.features(layout)
+        self._available = layouts.available(layout)
         self._capabilities = capabilities.bounding()
         release = os.uname().release.split(".")
         self._kernel = (int(release[0]), int(re.sub(r"\D.*", "", release[1]) or 0))
@@ -105,7 +106,7 @@ class Containers:
         )
         try:
             warnings = limits.discard_unsupported(request.resources, self._features)
-            limits.check(request.resources, os.cpu_count() or 1)
+            limits.check(request.resources, os.cpu_count() or 1, *self._available)
             config = spec.oci_spec(request, facts)
             profile = config["linux"].pop("seccomp", None)
             private = config["trine"]
@@ -230,7 +231,7 @@ class Containers:
             raise _not_running(container_id)
         try:
             warnings = limits.discard_unsupported(resources, self._features)
-            limits.check(resources, os.cpu_count() or 1)
+            limits.check(resources, os.cpu_count() or 1, *self._available)
             changed = await asyncio.to_thread(record.group.apply, spec.resources(resources))
         except limits.LimitError as error:
             raise errors.InvalidArgumentError(str(error)) from None

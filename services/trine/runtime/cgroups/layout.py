@@ -171,6 +171,23 @@ def prime(layout: Layout) -> None:
             os.close(target)
 
 
+def available(layout: Layout) -> tuple[str, str]:
+    """Return the CPUs and memory nodes containers may be given ("0-3", "0"); empty where cpuset is not."""
+    root = layout.root_of("cpuset")
+    found = []
+    for name in ("cpus", "mems"):
+        text = ""
+        for file in (f"cpuset.{name}", f"cpuset.{name}.effective"):
+            try:
+                with open(f"{root}/{file}") as stream:
+                    text = stream.read().strip()
+                break
+            except OSError:
+                continue
+        found.append(text)
+    return found[0], found[1]
+
+
 def features(layout: Layout) -> frozenset[str]:
     """Return what can be limited here, by the names ``limits`` uses.
 
