@@ -27,8 +27,8 @@ from trine.v1 import image_pb2 as pb
 from trine.v1 import image_pb2_grpc
 
 BUSYBOX = Path("/bin/busybox")
-_APPLETS = "sh cat ls mkdir ln rm touch chmod chown stat echo true false env pwd sleep find id readlink mkfifo"
-APPLETS = [*_APPLETS.split(), "sha256sum"]
+_APPLETS = "sh cat ls mkdir ln rm touch chmod chown stat echo true false env pwd sleep find id readlink"
+APPLETS = [*_APPLETS.split(), "mkfifo", "sha256sum"]
 Runner = Callable[[pb.ExecStep], Awaitable[pb.ExecStepResult]]
 
 

@@ -17,7 +17,9 @@ def parse_owner(text: str, root: Entry) -> tuple[int, int]:
     Raises ConflictError with Docker's words.
     """
     prefix = "unable to convert uid/gid chown string to host mapping: "
-    parts = text.split(":", 1)
+    parts = text.split(":")
+    if len(parts) > 2:
+        raise ConflictError(f"{prefix}invalid chown string format: {text}")
     user = parts[0]
     group = parts[1] if len(parts) == 2 else parts[0]
     uid = _number(user)

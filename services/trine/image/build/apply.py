@@ -19,6 +19,7 @@ from trine.image.build.run_config import RunConfig
 from trine.image.build.shell_words import expand, expand_words
 
 _PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
+_HEALTH_TIMES = ("Interval", "Timeout", "StartPeriod", "Retries")
 # Signals Docker knows by name on Linux (pkg/signal): those of signal(7) and the real-time ones.
 _SIGNALS = {s.name.removeprefix("SIG") for s in signal.Signals} | {"CLD", "POLL", "IOT", "STKFLT"}
 _SIGNALS |= {f"RTMIN+{n}" for n in range(1, 16)} | {f"RTMAX-{n}" for n in range(1, 15)}
@@ -31,6 +32,8 @@ class ConfigState:
     config: RunConfig
     author: str = ""
     command_set: bool = False  # CMD was given in this stage, so ENTRYPOINT keeps it
+    # In a build Docker merges a new HEALTHCHECK with the image's: what it leaves out stays as it was.
+    inherits_health_times: bool = False
     notes: list[str] = field(default_factory=list)  # lines for the user
 
 
@@ -145,12 +148,11 @@ def _health_check(step: ins.HealthCheck, state: ConfigState) -> str:
         state.notes.append(f"Note: overriding previous HEALTHCHECK: {list_text(previous)}")
     settings = step.settings
     value: dict[str, Any] = {"Test": list(settings.test)}
-    for key, number in (
-        ("Interval", settings.interval),
-        ("Timeout", settings.timeout),
-        ("StartPeriod", settings.start_period),
-        ("Retries", settings.retries),
-    ):
+    if state.inherits_health_times:
+        before = state.config.health_check or {}
+        value |= {key: before[key] for key in _HEALTH_TIMES if before.get(key)}
+    numbers = (settings.interval, settings.timeout, settings.start_period, settings.retries)
+    for key, number in zip(_HEALTH_TIMES, numbers, strict=True):
         if number:
             value[key] = number
     state.config.health_check = value
@@ -182,8 +184,13 @@ def _ports_of(spec: str) -> set[str]:
     container = words[0]
     protocol = words[1] if len(words) > 1 and words[1] else "tcp"
     if address:
+        bracketed = address.startswith("[") and address.endswith("]")
+        if ":" in address and not bracketed:
+            raise InstructionError(
+                f"Invalid ip address {address}: address {address}:: too many colons in address"
+            )
         try:
-            ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+            ipaddress.ip_address(address[1:-1] if bracketed else address)
         except ValueError:
             raise InstructionError(f"Invalid ip address: {address}") from None
     if not container:

@@ -7,11 +7,13 @@ that waits does so through the operation, so a caller that goes away ends it.
 from __future__ import annotations
 
 from trine.image import reference, spec
+from trine.image.build.apply import expand_variables
 from trine.image.build.build_args import BuildArgs
 from trine.image.build.cache import BuildCache
 from trine.image.build.context import Context
 from trine.image.build.dockerfile import DockerfileError, parse
 from trine.image.build.instructions import (
+    Arg,
     InstructionError,
     Program,
     Stage,
@@ -112,9 +114,10 @@ class Build:
         arguments = BuildArgs(self._options.build_args)
         for argument in program.arguments:
             self._announce(argument.code, total)
-            for name, default in argument.pairs:
-                value = None if default is None else expand(default, arguments.for_from(), program.escape)
-                arguments.declare_global(expand(name, arguments.for_from(), program.escape), value)
+            expanded = expand_variables(argument, arguments.for_from(), program.escape)
+            assert isinstance(expanded, Arg)
+            for name, default in expanded.pairs:
+                arguments.declare_global(name, default)
         if not program.stages:
             raise ConflictError("unexpected EOF")
         workshop = Workshop(

@@ -172,7 +172,7 @@ class _Lexer:
         """Read letters, digits and _; a leading digit stands alone, and so do the shell's special names."""
         first = self.peek()
         if first.isdigit() or (first and first in "@*#?-$!"):
-            return self.next() if first.isdigit() else ""
+            return self.next()
         start = self.position
         while (character := self.peek()) and (character.isalnum() or character == "_"):
             self.next()

@@ -80,7 +80,7 @@ class StageRun:
         if "PATH" not in config.variables():
             config.env = [*(config.env or []), f"PATH={DEFAULT_PATH}"]
         config.image = base.id if base is not None else ""
-        self._state = ConfigState(config)
+        self._state = ConfigState(config, inherits_health_times=True)
 
     def take_triggers(self) -> list[str]:
         """Return the ONBUILD triggers of the base, which the images made here don't have any more."""
