@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trine.image import reference, spec
-from trine.image.changes import apply_changes
+from trine.image.build.changes import apply_changes
 from trine.image.models import Image, Layer
 from trine.image.operation import Operation
 from trine.image.store import ImageStore

@@ -26,7 +26,7 @@ def apply_changes(config: dict[str, Any] | None, changes: Sequence[str]) -> dict
     """
     state = ConfigState(from_json(config))
     if not changes:
-        return state.config.to_json()
+        return dict(config or {})
     try:
         dockerfile = parse("\n".join(changes).encode())
         for node in dockerfile.nodes:
@@ -37,4 +37,4 @@ def apply_changes(config: dict[str, Any] | None, changes: Sequence[str]) -> dict
             apply(expand_variables(step, state.config.variables(), dockerfile.escape), state)
     except (DockerfileError, InstructionError, ExpansionError) as error:
         raise InvalidArgumentError(str(error), reason="INVALID_CHANGE") from None
-    return state.config.to_json()
+    return {**(config or {}), **state.config.to_json()}
