@@ -115,6 +115,17 @@ def set_name(name: str) -> None:
     syscall("prctl", PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
+def default_actions() -> None:
+    """Give every signal its default action, also the two that glibc hides (rt_sigaction(2)).
+
+    execve(2) keeps "ignored", and whoever started us may have ignored anything.
+    """
+    default = ctypes.create_string_buffer(64)  # struct sigaction of zeros: SIG_DFL, nothing masked
+    for number in range(1, 65):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            syscall("rt_sigaction", number, default, None, 8)
+
+
 def argument_area() -> tuple[int, int]:
     """Return the addresses of the first and behind the last byte of our argv (proc(5), stat 48, 49)."""
     with open("/proc/self/stat", "rb") as file:

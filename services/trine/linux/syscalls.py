@@ -58,6 +58,7 @@ _X86_64 = {
     "name_to_handle_at": 303,
     "kcmp": 312,
     "rt_sigprocmask": 14,
+    "rt_sigaction": 13,
 }
 _AARCH64 = {
     "ioctl": 29,
@@ -86,6 +87,7 @@ _AARCH64 = {
     "name_to_handle_at": 264,
     "kcmp": 272,
     "rt_sigprocmask": 135,
+    "rt_sigaction": 134,
 }
 MACHINE = os.uname().machine
 NUMBERS: dict[str, int] = {**_COMMON, **(_AARCH64 if MACHINE == "aarch64" else _X86_64)}

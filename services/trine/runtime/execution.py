@@ -63,12 +63,7 @@ def prepare_streams(identity: users.Identity, terminal: bool) -> None:
 
 def reset_signals() -> None:
     """Undo what the interpreter did: default actions, nothing blocked (execve keeps "ignored")."""
-    for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                pass
+    process.default_actions()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

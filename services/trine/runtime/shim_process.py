@@ -154,6 +154,7 @@ def spawn_init(
     theirs.close()
     target.release()
     target.pid, target.pidfd, target.sync = pid, pidfd, mine
+    set_oom_score(pid, int(target.spec.get("oomScoreAdj") or 0))
 
 
 def spawn_exec(target: Process, first: Process, container: dict[str, Any], reactor: Reactor) -> None:
@@ -172,6 +173,18 @@ def spawn_exec(target: Process, first: Process, container: dict[str, Any], react
         theirs.close()
         target.release()
     target.pid, target.pidfd, target.sync = pid, pidfd, mine
+    set_oom_score(pid, int(target.spec.get("oomScoreAdj") or 0))
+
+
+def set_oom_score(pid: int, adjustment: int) -> None:
+    """Write oom_score_adj; what the host forbids (lower than ours, no CAP_SYS_RESOURCE) stays as it is."""
+    if not adjustment:
+        return
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "w") as file:
+            file.write(str(adjustment))
+    except OSError:
+        pass
 
 
 def _leave_pid_namespace() -> None:
