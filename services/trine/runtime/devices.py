@@ -10,16 +10,14 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class DeviceError(ValueError):
     """A device or rule that cannot be used; the text is for the user."""
 
 
-@dataclass(frozen=True)
-class DeviceNode:
+class DeviceNode(NamedTuple):
     """One device node: where it is and what it stands for."""
 
     path: str

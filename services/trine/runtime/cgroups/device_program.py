@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 # enum and struct of linux/bpf.h: bpf_cgroup_dev_ctx.access_type is (access << 16) | type.
 _ACCESS_BITS = {"m": 1, "r": 2, "w": 4}
@@ -27,8 +26,7 @@ _JNE_REG = 0x5D
 _EXIT = 0x95
 
 
-@dataclass(frozen=True)
-class _Exception:
+class _Exception(NamedTuple):
     kind: int  # 0: both
     major: int | None
     minor: int | None

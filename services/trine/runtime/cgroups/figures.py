@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trine.runtime.cgroups.group import Group
 
 _V1_NO_LIMIT = 1 << 62  # v1 says "unlimited" by a number near 2**63
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
     """One reading. Bytes and nanoseconds; 0 where the controller is not there."""
 
     cpu_nanos: int = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 LEGACY = "legacy"  # version 1 hierarchies only
 HYBRID = "hybrid"  # version 1 hierarchies with the controllers, and a version 2 tree beside them
@@ -32,8 +33,7 @@ class CgroupError(OSError):
     """Control groups that cannot be used as asked; one line for the user."""
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """What is mounted where.
 
     ``hierarchies`` maps a version 1 controller (or "name=systemd") to its mount point; controllers
@@ -41,10 +41,10 @@ class Layout:
     ``own`` maps the same names ("" for version 2) to the cgroup this process is in.
     """
 
-    hierarchies: Mapping[str, str] = field(default_factory=dict)
+    hierarchies: Mapping[str, str] = MappingProxyType({})
     unified: str = ""
     unified_controllers: frozenset[str] = frozenset()
-    own: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = MappingProxyType({})
 
     @property
     def mode(self) -> str:

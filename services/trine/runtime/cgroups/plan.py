@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _V1_UNLIMITED_PIDS = "max"
 _CPU_PERIOD = 100_000
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(NamedTuple):
     """One value for one file of a controller's directory; ``feature`` names what is lost without it."""
 
     controller: str

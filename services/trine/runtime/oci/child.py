@@ -12,9 +12,9 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
 
 from trine.linux import namespaces, openat2, process, seccomp, tty
 from trine.runtime import cgroup_mounts, copy_up, execution, init, packets, users
@@ -34,19 +34,18 @@ _ALL = (
 )
 
 
-@dataclass
-class Start:
+class Start(NamedTuple):
     """All a child needs; descriptors are open in it."""
 
     config: dict[str, Any]  # OCI configuration; its process is what runs
     container_id: str
     sync: socket.socket  # to the parent
     streams: tuple[int, int, int] | None = None  # to become 0, 1, 2; None with a terminal
-    preserved: list[int] = field(default_factory=list)  # from 3 on, kept across execve
-    joins: dict[str, int] = field(default_factory=dict)  # namespaces to join, by OCI type
+    preserved: Sequence[int] = ()  # from 3 on, kept across execve
+    joins: Mapping[str, int] = MappingProxyType({})  # namespaces to join, by OCI type
     gate: socket.socket | None = None  # where the first process waits
     first: int = -1  # pidfd of the first process, for an exec
-    state: dict[str, Any] = field(default_factory=dict)  # for hooks
+    state: Mapping[str, Any] = MappingProxyType({})  # for hooks
 
 
 def main(start: Start) -> NoReturn:
@@ -76,14 +75,14 @@ def main(start: Start) -> NoReturn:
 def _first(start: Start, listener: list[socket.socket]) -> None:
     config, spec = start.config, start.config["process"]
     # Of the host's /proc, which is still ours: our number on the host.
-    start.state["pid"] = int(os.readlink("/proc/self"))
+    start = start._replace(state={**start.state, "pid": int(os.readlink("/proc/self"))})
     assert start.gate is not None
     keep = {start.sync.fileno(), start.gate.fileno(), *start.joins.values(), *start.preserved}
     process.close_all_but(keep | set(start.streams or ()))
     program = init.load_filter(config, None)
     hooks.preload(config)
     forbid_imports()
-    init.join_namespaces(config, start.joins)
+    init.join_namespaces(config, dict(start.joins))
     slave = init.build(config, start.sync, _steps(start))
     _take_streams(start.streams or (slave, slave, slave), bool(spec.get("terminal")))
     execution.set_limits(spec.get("rlimits") or [])

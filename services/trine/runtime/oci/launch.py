@@ -232,6 +232,7 @@ def _resources(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clone(start: child.Start, entries: list[dict[str, Any]]) -> int:
     """Clone the first process into its namespaces; return its number."""
+    joins: dict[str, int] = {}
     flags = namespaces.CLONE_NEWNS
     pid_namespace = -1
     for entry in entries:
@@ -248,15 +249,15 @@ def _clone(start: child.Start, entries: list[dict[str, Any]]) -> int:
         if kind == "pid":
             pid_namespace = descriptor
         else:
-            start.joins[kind] = descriptor
+            joins[kind] = descriptor
     if pid_namespace >= 0:
         namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
         os.close(pid_namespace)
     pid, pidfd = process.clone(flags)
     if not pid:
-        child.main(start)
+        child.main(start._replace(joins=joins))
     os.close(pidfd)
-    packets.close_all(list(start.joins.values()))
+    packets.close_all(list(joins.values()))
     return pid
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from trine.runtime.failure import ContainerError
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag: its names without dashes, whether it takes a value, whether it may be repeated."""
 
     names: str  # "env e": the first is the key
@@ -17,8 +15,7 @@ class Flag:
     repeated: bool = False
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """One command: its flags, and whether words after the first argument are not ours ("exec ID ls -l")."""
 
     usage: str
@@ -29,12 +26,12 @@ class Command:
     most: int = 1 << 30
 
 
-@dataclass
 class Parsed:
     """Values by the first name of their flag, and the other words."""
 
-    values: dict[str, Any] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.words: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
         """Return the value of a flag."""

@@ -11,9 +11,8 @@ import contextlib
 import fcntl
 import json
 import os
-import re
-import shutil
 import socket
+import string
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +23,7 @@ from trine.runtime.cgroups.group import Group
 from trine.runtime.failure import ContainerError
 
 DEFAULT_ROOT = "/run/trine-oci"
-_ID = re.compile(r"[\w+.-]+", re.ASCII)
+_ID_CHARACTERS = frozenset(string.ascii_letters + string.digits + "_+.-")
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
 
@@ -33,7 +32,7 @@ class Record:
 
     def __init__(self, root: str, container_id: str) -> None:
         """Touch nothing. Raises ContainerError for an id that is none."""
-        if not _ID.fullmatch(container_id) or container_id in (".", ".."):
+        if not container_id or not _ID_CHARACTERS.issuperset(container_id) or container_id in (".", ".."):
             raise ContainerError(f"invalid container id format: {container_id!r}")
         self.id = container_id
         self.directory = os.path.join(os.path.abspath(root), container_id)
@@ -177,7 +176,10 @@ class Record:
         """Remove the directory; what is not there is no error."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.directory}/state.json")  # from here on there is no such container
-        shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.directory):
+                os.unlink(f"{self.directory}/{name}")
+            os.rmdir(self.directory)
 
     def summary(self) -> dict[str, Any]:
         """Return the state as the runtime spec wants it (runtime.md, "State"), with runc's additions."""
