@@ -152,6 +152,7 @@ class Caller:
         runner: Runner | None = None,
         context: bytes | None = None,
         on_call: Callable[[Any], None] | None = None,
+        on_response: Callable[[], None] | None = None,
         **options: Any,
     ) -> Result:
         """Build and answer the steps; never raises for a failed build."""
@@ -176,6 +177,8 @@ class Caller:
             on_call(call)
         try:
             async for response in call:
+                if on_response is not None:
+                    on_response()
                 event = response.WhichOneof("event")
                 if event == "stream":
                     result.text += response.stream

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gzip
 import hashlib
 import http.server
 import io
+import json
 import os
 import re
 import signal
+import sqlite3
 import tarfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -700,4 +703,51 @@ def test_killed_in_a_step_the_next_start_leaves_nothing(service: ImageProcess) -
             assert again.error is None
 
     asyncio.run(go())
+    wait_clean(service)
+
+
+def _store_is_whole(service: ImageProcess) -> None:
+    """Rows equal files: every layer has its directory, every directory its row."""
+    with contextlib.closing(sqlite3.connect(service.data / "image.db")) as db:
+        rows = {str(number): diff_id for number, diff_id in db.execute("SELECT number, diff_id FROM layers")}
+        raws = [raw for (raw,) in db.execute("SELECT raw FROM images")]
+        keys = db.execute("SELECT image_id FROM build_cache WHERE image_id NOT IN (SELECT id FROM images)")
+        assert keys.fetchall() == []
+    assert set(os.listdir(service.data / "layers")) == set(rows)
+    for raw in raws:
+        assert set(json.loads(raw)["rootfs"]["diff_ids"]) <= set(rows.values())
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 6, 7, 9, 11, 12, 14, 16])
+def test_killed_after_any_message_the_next_start_is_clean(service: ImageProcess, count: int) -> None:
+    text = (
+        f"FROM base:1\nENV K={count}\nRUN echo {count} > /k\nCOPY a.txt /c{count}\nWORKDIR /w{count}\nCMD x"
+    )
+    seen = 0
+
+    def kill() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == count:
+            service.stop(signal.SIGKILL)
+
+    async def go() -> None:
+        async with Caller(service) as caller:
+            result = await caller.build(text, FILES, on_response=kill, tags=[f"killed:{count}"])
+            assert result.error is not None
+        await service.start()
+        async with Caller(service) as caller:
+            again = good(await caller.build(text, FILES, tags=[f"killed:{count}"]))
+            assert await caller.output(again.image_id, "cat", "/k") == f"{count}\n"
+
+    asyncio.run(go())
+    wait_clean(service)
+    _store_is_whole(service)
+
+
+def test_rm_false_removes_and_says_nothing(service: ImageProcess) -> None:
+    result = good(
+        build(service, "FROM base:1\nRUN true\nENV a=b", no_cache=True, keep_containers_on_failure=True)
+    )
+    assert "Removing" not in result.text
     wait_clean(service)

@@ -177,6 +177,8 @@ class StageRun:
         return container
 
     def _announce_removal(self, container: str) -> None:
+        if self._workshop.options.keep_containers_on_failure:
+            return  # --rm=false: Docker leaves them all; ours have nothing in them
         self._workshop.listener.text(f"Removing intermediate container {container[:12]}\n")
 
     @contextmanager
