@@ -383,6 +383,46 @@ def test_an_image_from_elsewhere_answers_for_no_step(service: ImageProcess, tmp_
     assert again.image_id != made.image_id
 
 
+def test_cache_from_trusts_what_is_named_and_nothing_else(service: ImageProcess) -> None:
+    text = "FROM base:1\nRUN echo trusted > /g\nENV A=1\nCOPY a.txt /\nCMD x"
+    made = good(build(service, text, FILES, tags=["trusted:1"], no_cache=True))
+
+    async def elsewhere(caller: Caller) -> None:
+        """Make it an image that came from elsewhere."""
+        saved = [r.chunk async for r in caller.stub.SaveImages(pb.SaveImagesRequest(names=["trusted:1"]))]
+        await caller.stub.DeleteImage(pb.DeleteImageRequest(name="trusted:1", force=True))
+
+        async def requests() -> Any:
+            yield pb.LoadImagesRequest(chunk=b"".join(saved))
+
+        assert [r.line async for r in caller.stub.LoadImages(requests())]
+
+    use(service, elsewhere)
+    taken = good(build(service, text, FILES, cache_from=["nope:1", "trusted:1"]))
+    assert taken.text.count("Using cache") == 4
+    assert taken.image_id == made.image_id
+    other = good(build(service, text.replace("A=1", "A=2"), FILES, cache_from=["trusted:1"]))
+    assert other.text.count("Using cache") == 1
+    assert use(service, lambda c: c.output(other.image_id, "cat", "/g")) == "trusted\n"
+    assert "Using cache" not in good(build(service, text, FILES)).text, "not named, not trusted"
+    assert "Using cache" not in good(build(service, text, FILES, cache_from=["nope:1"])).text
+
+
+def test_builds_at_once_do_not_disturb_each_other(service: ImageProcess) -> None:
+    async def go(caller: Caller) -> list[Result]:
+        text = "FROM base:1\nCOPY d /d\nRUN echo same > /s\nRUN echo $(cat /s) > /t"
+        builds = [caller.build(text, FILES, tags=[f"many:{n % 2}"], no_cache=n % 3 == 0) for n in range(8)]
+        results: list[Result] = await asyncio.gather(*builds)
+        for result in results:
+            good(result)
+            assert await caller.output(result.image_id, "cat", "/t") == "same\n"
+        return results
+
+    assert len(use(service, go)) == 8
+    wait_clean(service)
+    _store_is_whole(service)
+
+
 async def _listing(caller: Caller, image: str, *paths: str) -> list[str]:
     text = await caller.output(image, "stat", "-c", "%n %A %u:%g %Y", *paths)
     return text.splitlines()

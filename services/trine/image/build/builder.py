@@ -10,6 +10,7 @@ from trine.image import reference, spec
 from trine.image.build.apply import expand_variables
 from trine.image.build.build_args import BuildArgs
 from trine.image.build.cache import BuildCache
+from trine.image.build.cache_from import TrustedImages
 from trine.image.build.context import Context
 from trine.image.build.dockerfile import DockerfileError, parse
 from trine.image.build.instructions import (
@@ -121,7 +122,14 @@ class Build:
         if not program.stages:
             raise ConflictError("unexpected EOF")
         workshop = Workshop(
-            self._store, self._cache, self._options, self._context, self._operation, self._listener, lease
+            self._store,
+            self._cache,
+            self._options,
+            self._context,
+            self._operation,
+            self._listener,
+            lease,
+            TrustedImages(self._store, self._options.cache_from),
         )
         base: Image | None = None
         for stage in program.stages:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from trine.image import spec
 from trine.image.build import instructions as ins
@@ -15,6 +15,7 @@ from trine.image.build.accounts import parse_owner
 from trine.image.build.apply import ConfigState, apply, command_words, expand_variables
 from trine.image.build.build_args import BuildArgs
 from trine.image.build.cache import BuildCache, step_key
+from trine.image.build.cache_from import TrustedImages
 from trine.image.build.context import Context
 from trine.image.build.copy import Source, combined_label, copy_into, download_source, find_sources
 from trine.image.build.image_json import child_image
@@ -53,6 +54,7 @@ class Workshop:
     operation: Operation
     listener: Listener
     lease: Lease
+    trusted: TrustedImages
     used_keys: list[str] = field(default_factory=list)
 
 
@@ -125,38 +127,57 @@ class StageRun:
         parent = self.image.id if self.image is not None else ""
         return step_key(parent, container_config.to_json(), self._workshop.options.platform)
 
-    def _probe(self, key: str) -> bool:
-        """Take the image from the cache if a step with this key made one here."""
+    def _probe(self, key: str, container_config: RunConfig) -> bool:
+        """Take the image from the cache if a step with this key made one here, or --cache-from tells."""
         if self._cache_ended:
             return False
-        found = self._workshop.cache.find(key)
+        workshop = self._workshop
+        found = workshop.cache.find(key)
+        if found is not None and workshop.trusted.allows(found.id):
+            workshop.used_keys.append(key)
+        else:
+            found = self._trusted_image(container_config)
         if found is None:
             self._cache_ended = True
             return False
-        self._workshop.listener.text(" ---> Using cache\n")
-        self._workshop.used_keys.append(key)
-        self._workshop.lease.pin(found.diff_ids)
+        workshop.listener.text(" ---> Using cache\n")
+        workshop.lease.pin(found.diff_ids)
         self.image = found
         return True
 
-    def _add_image(
-        self, key: str, container_config: RunConfig, container: str = "", diff_id: str = ""
-    ) -> None:
+    def _trusted_image(self, container_config: RunConfig) -> Image | None:
+        """Return the image this step made according to an image named by --cache-from."""
         workshop = self._workshop
-        platform = spec.parse_platform(workshop.options.platform)
-        document = child_image(
+        found = workshop.trusted.find(self.image, " ".join(container_config.cmd or []))
+        if found is None or found.is_last:
+            return found.source if found is not None else None
+        document = self._document(container_config, str(found.history.get("created", "")), "", found.diff_id)
+        document["history"][-1] = found.history
+        return workshop.store.add_image(document, parent=self.image.id if self.image is not None else "")
+
+    def _document(
+        self, container_config: RunConfig, created: str, container: str, diff_id: str
+    ) -> dict[str, Any]:
+        platform = spec.parse_platform(self._workshop.options.platform)
+        return child_image(
             self.image.config if self.image is not None else None,
             self._state.config,
             container_config,
-            created=spec.format_time(time.time_ns()),
+            created=created,
             architecture=platform.architecture,
             variant=platform.variant,
             author=self._state.author,
             container=container,
             diff_id="" if diff_id == spec.EMPTY_DIFF_ID else diff_id,
         )
+
+    def _add_image(
+        self, key: str, container_config: RunConfig, container: str = "", diff_id: str = ""
+    ) -> None:
+        workshop = self._workshop
+        created = spec.format_time(time.time_ns())
         self.image = workshop.store.add_image(
-            document,
+            self._document(container_config, created, container, diff_id),
             parent=self.image.id if self.image is not None else "",
             built_here=True,
             also=lambda db, image_id: workshop.cache.remember(db, key, image_id),
@@ -165,7 +186,7 @@ class StageRun:
     def _commit_config(self, container_config: RunConfig) -> None:
         """Make the image of a step that changed only the config."""
         key = self._key(container_config)
-        if self._probe(key):
+        if self._probe(key, container_config):
             return
         container = self._announce_container()
         self._add_image(key, container_config, container)
@@ -212,7 +233,7 @@ class StageRun:
         comment = apply(step, self._state)
         container_config = self._nop(f"#(nop) {comment}")
         key = self._key(container_config)
-        if self._probe(key):
+        if self._probe(key, container_config):
             return
         container = self._announce_container()
         path = self._state.config.working_dir
@@ -257,7 +278,7 @@ class StageRun:
         if saved:
             container_config.entrypoint = None
         key = self._key(container_config)
-        if self._probe(key):
+        if self._probe(key, container_config):
             return
         run_config = config.copy()
         run_config.env = [*(config.env or []), *beside]
@@ -287,7 +308,7 @@ class StageRun:
         comment = f"#(nop) {step.command} {chown}{label} in {step.destination} "
         container_config = self._nop(comment)
         key = self._key(container_config)
-        if self._probe(key):
+        if self._probe(key, container_config):
             return
         container = secrets.token_hex(32)
         with self._snapshot(container) as snapshot:
