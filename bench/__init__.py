@@ -1,0 +1,1 @@
+"""Measurements against docker, podman and crun; `python -m bench.run --help`."""
