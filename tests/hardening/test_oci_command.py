@@ -405,6 +405,29 @@ def test_a_create_killed_half_way_can_be_cleared(place: Place) -> None:
     assert list(place.root.iterdir()) == []
 
 
+def test_somebody_elses_cgroup_is_left_alone(place: Place) -> None:
+    other = Group(layout.detect(), f"{place.cgroup}/c")
+    other.create()
+    sleeper = subprocess.Popen(["sleep", "600"])
+    try:
+        other.join(sleeper.pid)
+        place.configure("true")
+        done = place.run("create", "c", check=False)
+        assert done.stderr == "container's cgroup is not empty: 1 process(es) found\n"
+        assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_a_stopped_container_cannot_be_started(place: Place) -> None:
+    place.configure("sleep", "600")
+    place.create()
+    place.run("kill", "c", "KILL")
+    until(lambda: place.status() == "stopped")
+    assert "that has stopped" in place.run("start", "c", check=False).stderr
+
+
 def test_what_a_kill_left_without_state_is_taken_over(place: Place) -> None:
     place.configure("echo", "again")
     (place.root / "c").mkdir(parents=True)

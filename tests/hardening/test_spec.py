@@ -203,6 +203,14 @@ def test_mounts_outer_first_and_the_users_replace_ours() -> None:
     assert config["trine"]["copy_up"] == ["/data"]
 
 
+def test_another_spelling_is_the_same_place() -> None:
+    asked = request()
+    asked.mounts.add(kind=1, source="/s", target="/dev//shm/", copy_up=True)
+    config = made(asked)
+    assert mount_at(config, "/dev/shm")["source"] == "/s"
+    assert config["trine"]["copy_up"] == ["/dev/shm"]
+
+
 def test_a_dev_of_ones_own_hides_what_would_be_below() -> None:
     asked = request()
     asked.mounts.add(kind=1, source="/dev", target="/dev")

@@ -21,6 +21,7 @@ The user stays text, because names mean what the *container's* /etc/passwd says:
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -317,7 +318,7 @@ def _mounts(
     request: runtime_pb2.CreateRuntimeContainerRequest, facts: HostFacts
 ) -> tuple[list[dict[str, Any]], str]:
     """Return all mounts in order, and the propagation of the root they need."""
-    targets = {mount.target for mount in request.mounts}
+    targets = {posixpath.normpath(mount.target) for mount in request.mounts}
     own_dev = "/dev" in targets
     result = [
         mount
@@ -326,14 +327,14 @@ def _mounts(
     ]
     propagation = "rprivate"
     # Outer ones first, whatever order they were asked for: else /a would hide /a/b.
-    for mount in sorted(request.mounts, key=lambda m: m.target.rstrip("/").count("/")):
+    for mount in sorted(request.mounts, key=lambda m: posixpath.normpath(m.target).count("/")):
         result.append(_user_mount(mount))
         if mount.propagation in ("shared", "rshared"):
             propagation = "shared"
         elif mount.propagation in ("slave", "rslave") and propagation != "shared":
             propagation = "rslave"
     for managed in _managed(request, facts):
-        if managed["target"] not in targets:
+        if posixpath.normpath(managed["target"]) not in targets:
             result.append(
                 {
                     "destination": managed["target"],
@@ -370,6 +371,7 @@ def _default_mounts(
 
 
 def _user_mount(mount: runtime_pb2.MountSpec) -> dict[str, Any]:
+    target = posixpath.normpath(mount.target)
     read_only = ["ro"] if mount.read_only else []
     if mount.kind == 2:  # MOUNT_KIND_TMPFS; the message is not imported here, it only comes in
         options = ["noexec", "nosuid", "nodev", *mount.options, *read_only]
@@ -378,14 +380,14 @@ def _user_mount(mount: runtime_pb2.MountSpec) -> dict[str, Any]:
         if mount.tmpfs_mode:
             options.append(f"mode={mount.tmpfs_mode:o}")
         return {
-            "destination": mount.target,
+            "destination": target,
             "type": "tmpfs",
             "source": "tmpfs",
             "options": _last_word(options),
         }
     bind = "bind" if mount.non_recursive else "rbind"
     return {
-        "destination": mount.target,
+        "destination": target,
         "type": "bind",
         "source": mount.source,
         "options": [bind, mount.propagation or "rprivate", *read_only, *mount.options],
@@ -432,7 +434,7 @@ def _private(request: runtime_pb2.CreateRuntimeContainerRequest, facts: HostFact
     driver = request.log.driver or "json-file"
     return {
         "overlay": overlay,
-        "copy_up": [mount.target for mount in request.mounts if mount.copy_up],
+        "copy_up": [posixpath.normpath(mount.target) for mount in request.mounts if mount.copy_up],
         "managed_files": _managed(request, facts),
         "shared_shm": shared,
         "log": {

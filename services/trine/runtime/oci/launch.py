@@ -134,9 +134,14 @@ class Creation:
         """
         terminal = bool(self.config["process"].get("terminal"))
         if terminal and not console and not front:
-            raise ContainerError("cannot allocate tty if runc will detach without setting console socket")
+            raise ContainerError(
+                "cannot allocate tty if trine-oci will detach without setting console socket"
+            )
         if console and not terminal:
-            raise ContainerError("cannot use console socket if runc will not detach or allocate tty")
+            raise ContainerError("cannot use console socket if trine-oci will not detach or allocate tty")
+        if members := self._group.pids():
+            # Not ours: we would limit, and in the end kill, somebody else's processes.
+            raise ContainerError(f"container's cgroup is not empty: {len(members)} process(es) found")
         lock = self.record.claim()
         try:
             self._make(console, preserved_descriptors, terminal)
@@ -281,13 +286,11 @@ def start(record: states.Record) -> None:
     Raises:
         ContainerError: it does not wait, or its command cannot be executed.
     """
-    os.close(record.pidfd()) if record.data["pid"] else None
+    if record.status() == states.STOPPED:
+        raise ContainerError("cannot start a container that has stopped")
     try:
         connection = record.connect()
     except OSError:
-        status = record.status()
-        if status == states.STOPPED:
-            raise ContainerError("cannot start a container that has stopped") from None
         raise ContainerError("cannot start an already running container") from None
     with connection:
         _say(connection, {"go": True})
@@ -317,7 +320,9 @@ class Execution:
         """Run a process (OCI process object). Raises ContainerError."""
         terminal = bool(spec.get("terminal"))
         if terminal and not console and not front:
-            raise ContainerError("cannot allocate tty if runc will detach without setting console socket")
+            raise ContainerError(
+                "cannot allocate tty if trine-oci will detach without setting console socket"
+            )
         config = self.record.config()
         config["process"] = spec
         first = self.record.pidfd()
