@@ -1,0 +1,1 @@
+"""Build contexts: which files, in which order, as which tar."""
