@@ -40,14 +40,14 @@ def base_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2] or "/"
 
 
-def describe(root: int, path: str) -> dict[str, Any]:
-    """Return the PathStat of a path as a dict. Raises OSError."""
+def describe(root: int, path: str, descriptors: int) -> dict[str, Any]:
+    """Return the PathStat of a path as a dict; ``descriptors`` is our own /proc/self/fd. Raises OSError."""
     parent, name = locate(root, path)
     try:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
         link = ""
         if stat.S_ISLNK(found.st_mode):
-            link = _final(root, path, os.readlink(name, dir_fd=parent))
+            link = _final(root, path, os.readlink(name, dir_fd=parent), descriptors)
         return {
             "name": base_name(path),
             "size_bytes": found.st_size,
@@ -59,17 +59,15 @@ def describe(root: int, path: str) -> dict[str, Any]:
         os.close(parent)
 
 
-def _final(root: int, path: str, target: str) -> str:
+def _final(root: int, path: str, target: str, descriptors: int) -> str:
     """Return where a link leads, as a path in the container; its bare text when nowhere."""
     try:
         descriptor = openat2.open_path(root, path)
     except OSError:
         return target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
     try:
-        whole = os.readlink(f"/proc/self/fd/{descriptor}")
-        above = os.readlink(f"/proc/self/fd/{root}")
-    except OSError:
-        return target  # no procfs here
+        whole = os.readlink(str(descriptor), dir_fd=descriptors)
+        above = os.readlink(str(root), dir_fd=descriptors)
     finally:
         os.close(descriptor)
     return "/" + os.path.relpath(whole, above) if above != "/" else whole

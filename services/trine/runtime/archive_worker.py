@@ -60,6 +60,8 @@ def _run(message: dict[str, Any], control: socket.socket, descriptors: list[int]
 
     forbid_imports()
     os.umask(0)
+    # The container's /proc shows its own processes only.
+    own = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     data = descriptors.pop(0) if message["action"] != "stat" else -1
     root = _join(descriptors[0]) if descriptors else _mount(message)
     path = "/" + message["path"].lstrip("/")
@@ -69,7 +71,7 @@ def _run(message: dict[str, Any], control: socket.socket, descriptors: list[int]
         with os.fdopen(data, "rb", buffering=1 << 18) as stream:
             unpacker.unpack(stream)
         return {"done": True}
-    packets.send(control, {"stat": archive_tree.describe(root, path)})
+    packets.send(control, {"stat": archive_tree.describe(root, path, own)})
     if message["action"] == "read":
         archive_tree.Packer(data).pack(root, path)
         os.close(data)

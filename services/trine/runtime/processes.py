@@ -55,6 +55,8 @@ class Processes:
             raise type(error)(
                 f"{_PREFIX}{error.message}: unknown", reason=error.reason, metadata=error.metadata
             ) from None
+        # Known from here on, so that its end is told even when the shim is killed.
+        record.execs.setdefault(exec_id, asyncio.get_running_loop().create_future())
         return int(answer["pid"])
 
     async def get(self, container_id: str, exec_id: str) -> runtime_pb2.RuntimeProcess:
