@@ -144,7 +144,8 @@ def detect() -> Layout:
         with open(f"{layout.unified}/cgroup.controllers") as stream:
             controllers = stream.read()
     except OSError:
-        controllers = ""
+        # Listed, but hidden below another mount: not there for us.
+        return layout._replace(unified="")
     return parse(mountinfo, own, controllers)
 
 
