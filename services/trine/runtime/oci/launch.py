@@ -139,10 +139,12 @@ class Creation:
             )
         if console and not terminal:
             raise ContainerError("cannot use console socket if trine-oci will not detach or allocate tty")
+        lock = self.record.claim()
         if members := self._group.pids():
             # Not ours: we would limit, and in the end kill, somebody else's processes.
+            os.close(lock)
+            self.record.remove()
             raise ContainerError(f"container's cgroup is not empty: {len(members)} process(es) found")
-        lock = self.record.claim()
         try:
             self._make(console, preserved_descriptors, terminal)
         except BaseException as error:
