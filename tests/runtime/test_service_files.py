@@ -52,7 +52,7 @@ def stopped(rig: Rig, request: pb.CreateRuntimeContainerRequest, path: str) -> p
 
 
 def test_copy_out_and_in_of_a_running_container(rig: Rig) -> None:
-    script = "mkdir -p /d/e; echo hello > /d/f; ln -s f /d/l; ln /d/f /d/h; mknod /d/p p; mount > /dev/null; touch /ready; sleep 1000"
+    script = "mkdir -p /d/e; cd /d; echo hello > f; ln -s f l; ln f h; mknod p p; touch /ready; sleep 1000"
     tmpfs = pb.MountSpec(kind=pb.MOUNT_KIND_TMPFS, target="/scratch")
     container = rig.run("sh", "-c", script, mounts=[tmpfs])
     eventually(lambda: rig.exec_output(container, "test", "-e", "/ready")[0] == 0)

@@ -33,7 +33,12 @@ def receive(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     Raises OSError, and ValueError for a packet that is no JSON object or was cut; descriptors that
     came with a bad packet are closed.
     """
-    data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    try:
+        data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        # The peer closed before it read what we had sent. That is said first, once; its last words
+        # are still in our queue.
+        data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, socket.MSG_CMSG_CLOEXEC)
     descriptors: list[int] = []
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
