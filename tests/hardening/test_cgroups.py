@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -26,12 +27,18 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.fixture
 def parent() -> Iterator[str]:
     path = f"/trine-test-{secrets.token_hex(6)}"
+    control = Path(HERE.unified, "cgroup.subtree_control") if HERE.unified else None
+    before = set(control.read_text().split()) if control else set()
     yield path
     for found in (HERE, unified()):
         group = Group(found, path)
         group.kill()
         group.delete()
         assert not group.exists()
+    if control:
+        for name in set(control.read_text().split()) - before:
+            with contextlib.suppress(OSError):
+                control.write_text(f"-{name}")
 
 
 def unified() -> Layout:
@@ -182,6 +189,15 @@ needs_v1 = pytest.mark.skipif(not HERE.has_v1, reason="no version 1 hierarchies"
 
 def value(group: Group, controller: str, file: str) -> str:
     return Path(group.directory(controller), file).read_text().strip()
+
+
+def test_v2_controllers_are_turned_on_level_by_level(parent: str) -> None:
+    there = unified()
+    if "hugetlb" not in there.unified_controllers:
+        pytest.skip("no controller in this host's version 2 tree to try it with")
+    group = Group(there, f"{parent}/deep/a")
+    assert group.create({"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]}) == []
+    assert value(group, "hugetlb", "hugetlb.2MB.max") == str(4 << 20)
 
 
 @needs_v1
