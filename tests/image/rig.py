@@ -302,8 +302,10 @@ class ImageRig:
     def start(self) -> ImageRig:
         address = f"unix://{self.directory}/image.sock"
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "trine.image.main", "--listen", address]
-            + ["--data-root", str(self.directory / "data"), "--log-level", "warn", *self.flags],
+            [
+                *(sys.executable, "-I", "-m", "trine.image.main", "--listen", address),
+                *("--data-root", str(self.directory / "data"), "--log-level", "warn", *self.flags),
+            ],
             stderr=(self.directory / "log").open("ab"),
         )
         self._channel = grpc.insecure_channel(f"unix:{self.directory}/image.sock")

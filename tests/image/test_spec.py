@@ -79,7 +79,7 @@ def test_schema_1_and_artifacts_are_named() -> None:
 def index(*platforms: str) -> spec.Index:
     entries = []
     for i, platform in enumerate(platforms):
-        system, architecture, variant = (platform.split("/") + [""])[:3]
+        system, architecture, variant = [*platform.split("/"), ""][:3]
         entries.append(spec.Descriptor(MANIFEST_TYPE, f"sha256:{i:064x}", 1, system, architecture, variant))
     return spec.Index(spec.DOCKER_LIST, tuple(entries))
 

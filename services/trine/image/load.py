@@ -11,13 +11,14 @@ import os
 import posixpath
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from trine.image import reference, spec
 from trine.image.layers import compression, tarformat
 from trine.image.layers.tarformat import TarError
+from trine.image.manifests import MANIFEST_ANNOTATION
 from trine.image.models import Image
 from trine.image.operation import Operation
 from trine.image.reference import Reference
@@ -56,6 +57,10 @@ class _FileSource:
         if len(data) != count:
             raise TarError("unexpected EOF")
         return data
+
+    def take_or_end(self, count: int) -> bytes:
+        """As ``take``, but return b"" when the file ends exactly here."""
+        return b"" if self._file.tell() == self._length else self.take(count)
 
     def skip(self, count: int) -> None:
         """Pass over ``count`` bytes."""
@@ -249,8 +254,10 @@ class _Loader:
         for entry in entries:
             if not isinstance(entry, dict) or not reference.is_digest(str(entry.get("digest"))):
                 raise _invalid("index.json holds something that is not a descriptor")
+            annotations = entry.get("annotations")
             image = self._oci_image(str(entry["digest"]), depth)
-            names = self._annotated(entry.get("annotations"))
+            image = self._as_it_was(image, annotations)
+            names = self._annotated(annotations)
             known = wanted.get(str(entry["digest"]))
             if known is not None:
                 known.names.extend(names)
@@ -258,6 +265,20 @@ class _Loader:
                 image.names.extend(names)
                 wanted[str(entry["digest"])] = image
         return list(wanted.values())
+
+    def _as_it_was(self, image: _Wanted, annotations: Any) -> _Wanted:
+        """Return the image with the manifest its registry had, which our save keeps beside the OCI one."""
+        digest = annotations.get(MANIFEST_ANNOTATION) if isinstance(annotations, dict) else None
+        if not isinstance(digest, str) or self._archive.find(_blob_path(digest)) is None:
+            return image
+        raw = self._blob(digest, spec.MANIFEST_LIMIT)
+        found = spec.parse_manifest(raw)
+        layers = tuple(layer.digest for layer in found.layers) if isinstance(found, spec.Manifest) else ()
+        if layers != image.digests or not isinstance(found, spec.Manifest):
+            return image
+        if found.config.digest != spec.sha256(image.config):
+            return image
+        return replace(image, manifest=(digest, found.media_type, raw))
 
     def _oci_image(self, digest: str, depth: int) -> _Wanted:
         raw = self._blob(digest, spec.MANIFEST_LIMIT)

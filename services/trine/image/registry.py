@@ -277,9 +277,16 @@ class Registry:
 
     def use_next_url(self) -> bool:
         """After a failed first contact: go on to plain http where that is allowed."""
-        urls = self.endpoint.urls
+        host, urls = self.endpoint.host, self.endpoint.urls
+        known = self._settings.schemes.get(host)
+        if known is not None and not self.url.startswith(known + ":"):
+            # Another request has found out meanwhile.
+            self.url = next(url for url in urls if url.startswith(known + ":"))
+            return True
+        # What was known may have changed: the next request finds out anew.
+        self._settings.schemes.pop(host, None)
         position = urls.index(self.url)
-        if position + 1 >= len(urls) or self.endpoint.host in self._settings.schemes:
+        if known is not None or position + 1 >= len(urls):
             return False
         self.url = urls[position + 1]
         return True

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from trine.image import reference, spec
 from trine.image.layers import tarformat
-from trine.image.manifests import manifest_of
+from trine.image.manifests import MANIFEST_ANNOTATION, as_oci, manifest_of
 from trine.image.models import Image
 from trine.image.operation import Operation
 from trine.image.store import ImageStore
@@ -110,9 +110,11 @@ def save(store: ImageStore, names: list[str], operation: Operation, emit: Callab
                     "Layers": [_path(blob.digest) for blob in blobs],
                 }
             )
-            entry = {"mediaType": media_type, "digest": digest, "size": len(raw)}
+            layout = as_oci(raw, media_type)
+            writer.file(_path(spec.sha256(layout)), layout)
+            entry = {"mediaType": spec.OCI_MANIFEST, "digest": spec.sha256(layout), "size": len(layout)}
             for tag in tags or [""]:
-                index.append({**entry, **_annotations(tag)})
+                index.append({**entry, "annotations": {**_annotations(tag), MANIFEST_ANNOTATION: digest}})
             for tag in tags:
                 found = reference.parse_canonical(tag)
                 top = (blobs[-1].digest if blobs else image.id).removeprefix("sha256:")
@@ -127,13 +129,11 @@ def save(store: ImageStore, names: list[str], operation: Operation, emit: Callab
         writer.end()
 
 
-def _annotations(tag: str) -> dict[str, dict[str, str]]:
+def _annotations(tag: str) -> dict[str, str]:
     if not tag:
         return {}
     name = reference.parse_canonical(tag)
-    return {
-        "annotations": {"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": name.tag},
-    }
+    return {"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": name.tag}
 
 
 def _path(digest: str) -> str:

@@ -54,6 +54,14 @@ class Stream:
         self._buffer, self._position = b"", 0
         return b"".join(parts)
 
+    def take_or_end(self, count: int) -> bytes:
+        """As ``take``, but return b"" when the stream ends exactly here."""
+        if self._position >= len(self._buffer):
+            self._buffer, self._position = self._next(), 0
+            if not self._buffer:
+                return b""
+        return self.take(count)
+
     def pieces(self, count: int) -> Iterator[memoryview]:
         """Yield ``count`` bytes in pieces, without copying. Raises TarError("unexpected EOF")."""
         while count > 0:

@@ -36,6 +36,9 @@ class Source(Protocol):
     def take(self, count: int) -> bytes:
         """Return exactly ``count`` bytes; raise TarError("unexpected EOF")."""
 
+    def take_or_end(self, count: int) -> bytes:
+        """As ``take``, but return b"" when the stream ends exactly here."""
+
     def skip(self, count: int) -> None:
         """Pass over ``count`` bytes; raise TarError."""
 
@@ -231,8 +234,9 @@ def entries(source: Source) -> Iterator[Entry]:
     records: list[tuple[bytes, bytes]] = []
     long_name = long_link = b""
     while True:
-        block = source.take(BLOCK)
-        if block == _ZEROS:
+        # Some writers (umoci) leave out the two zero blocks: the end of the stream ends the archive too.
+        block = source.take_or_end(BLOCK)
+        if not block or block == _ZEROS:
             return
         stored_sum = _number(block[148:156])
         if sum(block) - sum(block[148:156]) + 256 != stored_sum:
