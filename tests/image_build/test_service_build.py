@@ -14,8 +14,10 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,14 +79,12 @@ def leftovers(service: ImageProcess) -> list[str]:
 
 
 def wait_clean(service: ImageProcess) -> None:
-    async def go() -> None:
-        for _ in range(200):
-            if not leftovers(service):
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(leftovers(service))
-
-    asyncio.run(go())
+    """Deletion of files goes on in the background: wait for its end."""
+    for _ in range(400):
+        if not leftovers(service):
+            return
+        time.sleep(0.025)
+    raise AssertionError(leftovers(service))
 
 
 EVERYTHING = r"""FROM base:1
@@ -790,4 +790,63 @@ def test_rm_false_removes_and_says_nothing(service: ImageProcess) -> None:
         build(service, "FROM base:1\nRUN true\nENV a=b", no_cache=True, keep_containers_on_failure=True)
     )
     assert "Removing" not in result.text
+    wait_clean(service)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    process = ImageProcess(tmp_path)
+    (tmp_path / "data").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", tmp_path / "data"], check=True)
+    try:
+
+        async def go() -> None:
+            await process.start()
+            async with Caller(process) as caller:
+                await caller.import_base()
+                big = {"big": os.urandom(40 << 20)}
+                first = await caller.build("FROM base:1\nCOPY big /b", big)
+                assert first.error is not None
+                assert "no space left on device" in first.error.message
+                half = {"half": os.urandom(12 << 20)}
+                second = await caller.build("FROM base:1\nCOPY half /1\nCOPY half /2\nCOPY half /3", half)
+                assert second.error is not None
+                assert "no space left on device" in second.error.message
+                wait_clean(process)
+                good(await caller.build("FROM base:1\nENV a=b"))
+
+        asyncio.run(go())
+        wait_clean(process)
+    finally:
+        process.stop()
+        subprocess.run(["umount", tmp_path / "data"], check=True)
+
+
+def test_oddities_are_refused_in_one_line(service: ImageProcess) -> None:
+    deep = "/".join(["d"] * 300)
+    odd = {"Dockerfile": "FROM base:1\nCOPY x /x", "x": None, "x/.wh.\udcff": ""}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"context": make_tar({"Dockerfile": "FROM base:1", deep: ""})}, "nested more than 256"),
+        ({"context": b"this is no tar" * 100}, "Error processing tar file(build context)"),
+        ({"context": make_tar({"Dockerfile": "FROM base:1\nENV a=\0b"})}, "NUL byte in line 2"),
+        ({"context": make_tar(odd)}, "failed to copy files: "),
+        (
+            {"context": make_tar({"Dockerfile": ("link", "/etc/hostname")})},
+            "Cannot locate specified Dockerfile",
+        ),
+        ({"context": make_tar({"Dockerfile": "FROM base:1"}), "labels": {"a": "\0"}}, "it has a NUL byte"),
+        ({"context": make_tar({"Dockerfile": "FROM base:1"}), "tags": ["BAD:x"]}, "must be lowercase"),
+        (
+            {"context": make_tar({"Dockerfile": "FROM base:1", ".dockerignore": "["})},
+            "syntax error in pattern",
+        ),
+    ]
+    for options, message in cases:
+        result = build(service, None, **options)
+        assert result.error is not None, message
+        assert message in result.error.message
+        assert "\n" not in result.error.message
+    layers = "\n".join(f"COPY a.txt /l{n}" for n in range(130))
+    result = build(service, f"FROM base:1\n{layers}", FILES)
+    assert result.error is not None
+    assert "max depth exceeded" in result.error.message
     wait_clean(service)

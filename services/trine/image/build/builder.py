@@ -6,6 +6,8 @@ that waits does so through the operation, so a caller that goes away ends it.
 
 from __future__ import annotations
 
+import sqlite3
+
 from trine.image import reference, spec
 from trine.image.build.apply import expand_variables
 from trine.image.build.build_args import BuildArgs
@@ -62,6 +64,12 @@ def read_dockerfile(options: BuildOptions, context: Context) -> Program:
     return program
 
 
+def _failed(message: str, exit_code: str = "1") -> ConflictError:
+    """Return the error of a build that had begun; names of files may be no text, a message must be."""
+    text = message.encode("utf-8", "replace").decode()
+    return ConflictError(text, reason=FAILED, metadata={"exit_code": exit_code})
+
+
 class Build:
     """One build. ``run`` may be called once."""
 
@@ -99,10 +107,16 @@ class Build:
         except CancelledError:
             raise
         except (InstructionError, ExpansionError) as error:
-            raise ConflictError(str(error), reason=FAILED, metadata={"exit_code": "1"}) from None
+            raise _failed(str(error)) from None
+        except RecursionError:
+            raise _failed("directories are nested too deeply") from None
+        except sqlite3.OperationalError as error:
+            text = "no space left on device" if "full" in str(error) else str(error)
+            raise _failed(f"write {self._store.root}: {text}") from None
+        except OSError as error:
+            raise _failed(f"{error.filename or 'write'}: {str(error.strerror).lower()}") from None
         except EngineError as error:
-            exit_code = error.metadata.get("exit_code", "1")
-            raise ConflictError(error.message, reason=FAILED, metadata={"exit_code": exit_code}) from None
+            raise _failed(error.message, error.metadata.get("exit_code", "1")) from None
         self._listener.text(f"Successfully built {reference.short_id(image.id)}\n")
         for tag in tags:
             self._listener.text(f"Successfully tagged {reference.parse(tag).familiar}\n")

@@ -21,6 +21,7 @@ from trine.image.build.tree import DIRECTORY, FILE, resolve
 from trine.kit.errors import InvalidArgumentError
 
 _IN_MEMORY = 4 << 20
+_DEEPEST = 256
 
 
 class ContextReceiver:
@@ -97,6 +98,8 @@ class Context:
 
     def _add(self, member: tarfile.TarInfo) -> None:
         parts = [p for p in member.name.split("/") if p not in ("", ".")]
+        if len(parts) > _DEEPEST:
+            raise InvalidArgumentError(f"the build context is nested more than {_DEEPEST} directories deep")
         if ".." in parts:
             raise InvalidArgumentError(f"invalid path in the build context: {member.name!r}")
         if member.islnk():

@@ -135,6 +135,9 @@ def _lines(content: bytes) -> list[str]:
         lines.pop()
     if any(len(line) > _MAXIMUM_LINE for line in lines):
         raise DockerfileError(f"dockerfile line greater than maximum allowed size of {_MAXIMUM_LINE}")
+    for number, line in enumerate(lines, 1):
+        if b"\0" in line:
+            raise DockerfileError(f"NUL byte in line {number}")
     return [line.removesuffix(b"\r").decode("utf-8", "replace") for line in lines]
 
 

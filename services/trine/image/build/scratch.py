@@ -6,7 +6,9 @@ goes after it. Snapshots of containers have none, so they are never touched.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from trine.image.store import ImageStore
@@ -33,6 +35,21 @@ class Markers:
     def all(self) -> list[str]:
         """Return the keys marked."""
         return sorted(os.listdir(self._directory)) if self._directory.is_dir() else []
+
+
+def empty(directory: Path) -> None:
+    """Delete what is in a directory, as far as that goes."""
+    try:
+        with os.scandir(directory) as listing:
+            entries = list(listing)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
 
 
 def recover(store: ImageStore) -> int:

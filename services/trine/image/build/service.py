@@ -68,19 +68,25 @@ class BuildService:
         self, requests: AsyncIterator[pb.BuildImageRequest], receiver: ContextReceiver
     ) -> None:
         loop = asyncio.get_running_loop()
+        failure: OSError | None = None
         async for request in requests:
             event = request.WhichOneof("event")
             if event == "context_done":
-                return
+                break
             if event != "context_chunk":
                 raise InvalidArgumentError("a build's context must come before anything else")
+            if failure is not None:
+                continue  # a client that still sends would not see why we stopped
             try:
                 if receiver.in_memory:
                     receiver.add(request.context_chunk)
                 else:
                     await loop.run_in_executor(None, receiver.add, request.context_chunk)
             except OSError as error:
-                raise _no_space(error) from None
+                failure = error
+                receiver.close()
+        if failure is not None:
+            raise _no_space(failure) from None
 
     def _run(
         self,
@@ -196,6 +202,9 @@ async def _listen(
 
 
 def _options(request: pb.BuildOptions) -> BuildOptions:
+    for name, value in [*request.build_args.items(), *request.labels.items()]:
+        if "\0" in name + value:
+            raise InvalidArgumentError(f"invalid value of {name!r}: it has a NUL byte")
     return BuildOptions(
         dockerfile=request.dockerfile,
         dockerfile_content=request.dockerfile_content or None,

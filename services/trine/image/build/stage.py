@@ -22,7 +22,7 @@ from trine.image.build.image_json import child_image
 from trine.image.build.layer_tree import layer_root
 from trine.image.build.options import BuildOptions, Listener, Step
 from trine.image.build.run_config import DEFAULT_PATH, RunConfig, from_json
-from trine.image.build.scratch import Markers
+from trine.image.build.scratch import Markers, empty
 from trine.image.build.tree import DIRECTORY, Entry
 from trine.image.build.writer import ROOT, Writer
 from trine.image.models import Image, Snapshot
@@ -83,6 +83,8 @@ class StageRun:
             config.env = [*(config.env or []), f"PATH={DEFAULT_PATH}"]
         config.image = base.id if base is not None else ""
         self._state = ConfigState(config, inherits_health_times=True)
+        if base is not None:
+            workshop.lease.pin(base.diff_ids)
 
     def take_triggers(self) -> list[str]:
         """Return the ONBUILD triggers of the base, which the images made here don't have any more."""
@@ -212,21 +214,22 @@ class StageRun:
         store = self._workshop.store
         markers = Markers(store.root)
         markers.set(container)
+        snapshot: Snapshot | None = None
         try:
             if self.image is not None:
-                yield store.prepare_snapshot(container, self.image.id)
+                snapshot = store.prepare_snapshot(container, self.image.id)
             else:
-                yield store.prepare_snapshot(container, diff_ids=())
-        except EngineError as error:
-            keep = self._workshop.options.keep_containers_on_failure
-            if not keep or isinstance(error, CancelledError):
+                snapshot = store.prepare_snapshot(container, diff_ids=())
+            yield snapshot
+        except BaseException as error:
+            kept = self._workshop.options.keep_containers_on_failure and isinstance(error, EngineError)
+            if not kept or isinstance(error, CancelledError):
+                if snapshot is not None:
+                    empty(snapshot.upper)  # on a full disk there is no room to note the deletion either
                 store.delete_snapshot(container)
-            raise
-        except BaseException:
-            store.delete_snapshot(container)
-            raise
-        finally:
             markers.clear(container)
+            raise
+        markers.clear(container)
 
     # --- steps that change files ---------------------------------------------------------------
     def _workdir(self, step: ins.Workdir) -> None:
