@@ -264,6 +264,8 @@ class Rig:
             run("ip", "-n", name, "address", "add", f"{four}/24", "dev", link)
             run("ip", "-n", name, "address", "add", f"{six}/64", "dev", link, "nodad")
             run("ip", "-n", name, "link", "set", link, "up")
+        # A new namespace starts with what the machine has; the tests start from a plain host.
+        self.on_host("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
 
     # The service
 

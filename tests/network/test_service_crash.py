@@ -116,12 +116,16 @@ def test_rules_somebody_flushed_come_back(each_backend: Rig) -> None:
     for table in ("filter", "nat", "raw"):
         host.on_host(program, "-t", table, "-F")
         host.on_host(program, "-t", table, "-X")
-    # A publish notices that its chains are gone …
+    # The next publish notices that its chains are gone, and brings everything back …
     host.sandbox("late", "app", ports=[port(8099, 80)])
     late = r.tcp_server(host.pin("late"), 80)
     assert r.tcp(host.outside, r.HOST4, 8099).startswith("hello")
+    check(host)
     host.delete("late")
-    # … and a restart brings back everything.
+    assert sorted(host.rules()) == sorted(rules)
+    # … and so does a restart.
+    for table in ("filter", "nat", "raw"):
+        host.on_host(program, "-t", table, "-F")
     host.restart()
     assert sorted(host.rules()) == sorted(rules)
     check(host)

@@ -11,10 +11,12 @@ from trine.kit.logs import get_logger
 from trine.network import forwarding, resolv
 from trine.network.firewall.manager import Firewall, detect
 from trine.network.links import Links
+from trine.network.model import Network
 from trine.network.networks import Networks, needs_ipv6_firewall
 from trine.network.ports import PortHolder
 from trine.network.publishing import Publisher, sandbox_rules
 from trine.network.reconcile import Reconciler
+from trine.network.rules import Rule
 from trine.network.sandboxes import Sandboxes
 from trine.network.state import Config, State
 from trine.network.store import NetworkStore, SandboxStore
@@ -53,6 +55,8 @@ class NetworkProgram:
             self.call,
             self.sweep,
         )
+        if self._firewall is not None:
+            self._firewall.wanted = self._wanted_rules
         self._warnings: list[str] = []
 
     def call(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
@@ -62,6 +66,16 @@ class NetworkProgram:
     def sweep(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run a slow deletion in one of the threads kept for that."""
         return asyncio.get_running_loop().run_in_executor(self._sweepers, work)
+
+    def _wanted_rules(self, version: int) -> tuple[list[Network], list[Rule]]:
+        """Return the networks and port rules that are in force, for IPv4 or IPv6."""
+        networks = [
+            network
+            for network in self.state.networks.values()
+            if network.is_bridge and (version == 4 or needs_ipv6_firewall(network))
+        ]
+        sandboxes = self.state.sandboxes.values()
+        return networks, [rule for s in sandboxes for rule in sandbox_rules(s, self.state, version)]
 
     async def _forget_udp(self, ports: set[int]) -> None:
         await self.call(lambda: self._links.forget_udp(ports))

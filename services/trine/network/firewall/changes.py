@@ -197,6 +197,21 @@ def synchronise(
     return changes
 
 
+def restore_missing(
+    actual: Actual, version: int, networks: Iterable[Network], ports: Sequence[Rule]
+) -> list[Change]:
+    """Return the changes that bring back what somebody flushed, while the service is at work.
+
+    Unlike ``synchronise`` it takes no rule for stale: one that is not among ``ports`` may belong to a
+    sandbox that is being made at this moment.
+    """
+    return [
+        change
+        for change in synchronise(actual, version, networks, ports)
+        if change.verb != DELETE or change.chain == "FORWARD"
+    ]
+
+
 def _forward(actual: Actual, version: int, networks: list[Network], gone: list[Network]) -> list[Change]:
     """FORWARD depends on order: a network's group is left alone when whole, else made anew."""
     present = actual.chains.get(("filter", "FORWARD"), [])

@@ -104,6 +104,8 @@ class Firewall:
     def __init__(self, backend: Backend) -> None:
         """Start the thread."""
         self.backend = backend
+        # What should be there of networks and ports, for IPv4 or IPv6; set by the service.
+        self.wanted: Callable[[int], tuple[list[Network], list[Rule]]] = lambda _version: ([], [])
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="firewall")
         self._pending: list[_Request] = []
         self._runner: asyncio.Task[None] | None = None
@@ -163,7 +165,7 @@ class Firewall:
             version = self._pending[0].version
             batch = [r for r in self._pending if r.version == version]
             self._pending = [r for r in self._pending if r.version != version]
-            errors = await self._call(lambda batch=batch, version=version: self._apply(version, batch))  # type: ignore[misc]
+            errors = await self._transact(version, batch)
             for request, error in zip(batch, errors, strict=True):
                 if request.done.cancelled():
                     continue
@@ -172,24 +174,35 @@ class Firewall:
                 else:
                     request.done.set_exception(error)
 
-    def _apply(self, version: int, batch: list[_Request]) -> list[Exception | None]:
+    async def _transact(self, version: int, batch: list[_Request]) -> list[Exception | None]:
         changes = [change for request in batch for change in _changes(request)]
         try:
-            self.backend.apply(version, changes)
+            await self._call(lambda: self.backend.apply(version, changes))
             return [None] * len(batch)
-        except InternalError:
+        except InternalError as error:
             # A rule, a chain or a jump was taken away behind our back, or one request is wrong:
-            # look at what is there and do each request for itself.
-            return [self._repair(version, request) for request in batch]
+            # look at what is there, bring back what is missing, do each request for itself.
+            get_logger("firewall").warning("the rules are not as we left them", error=error.message)
+            networks, ports = self.wanted(version)
+            return await self._call(lambda: [self._repair(version, r, networks, ports) for r in batch])
+        except Exception as error:
+            return [error] * len(batch)
 
-    def _repair(self, version: int, request: _Request) -> Exception | None:
+    def _repair(
+        self, version: int, request: _Request, networks: Sequence[Network], ports: Sequence[Rule]
+    ) -> Exception | None:
         error: Exception | None = None
         for _ in range(3):
             try:
                 actual = self.backend.read(version)
-                changes = ch.ensure_base(actual, version)
+                # What this very request takes away is not to be brought back first.
+                kept = [rule for rule in ports if rule not in request.remove]
+                changes = ch.restore_missing(actual, version, networks, kept)
                 changes += [ch.delete(rule) for rule in request.remove if actual.has(rule)]
-                changes += [ch.add(rule) for rule in request.add if not actual.has(rule)]
+                added = {change.rule for change in changes if change.verb in (ch.INSERT, ch.APPEND)}
+                changes += [
+                    ch.add(rule) for rule in request.add if not actual.has(rule) and rule not in added
+                ]
                 if request.lift:
                     changes += ch.lift_jumps()
                 self.backend.apply(version, changes)
