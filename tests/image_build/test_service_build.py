@@ -423,6 +423,26 @@ def test_builds_at_once_do_not_disturb_each_other(service: ImageProcess) -> None
     _store_is_whole(service)
 
 
+def test_a_prune_in_the_middle_stops_no_build(service: ImageProcess) -> None:
+    async def go(caller: Caller) -> Result:
+        async def runner(step: pb.ExecStep) -> pb.ExecStepResult:
+            await caller.stub.PruneImages(pb.PruneImagesRequest())
+            await caller.stub.CollectGarbage(pb.CollectGarbageRequest())
+            return await run_step(step)
+
+        text = (
+            "FROM base:1\nRUN echo 1 > /1\nENV a=b\nRUN echo 2 > /2\nCOPY a.txt /\nRUN cat /1 /2 /a.txt > /3"
+        )
+        result = await caller.build(text, FILES, runner=runner, no_cache=True, tags=["pruned:1"])
+        good(result)
+        assert await caller.output("pruned:1", "cat", "/3") == "1\n2\nhi\n"
+        return result
+
+    use(service, go)
+    wait_clean(service)
+    _store_is_whole(service)
+
+
 async def _listing(caller: Caller, image: str, *paths: str) -> list[str]:
     text = await caller.output(image, "stat", "-c", "%n %A %u:%g %Y", *paths)
     return text.splitlines()

@@ -28,7 +28,7 @@ from trine.image.build.writer import ROOT, Writer
 from trine.image.models import Image, Snapshot
 from trine.image.operation import Operation
 from trine.image.store import ImageStore, Lease
-from trine.kit.errors import CancelledError, ConflictError, EngineError
+from trine.kit.errors import CancelledError, ConflictError, EngineError, NotFoundError
 
 _NEEDS_BUILDKIT = (
     "the --{flag} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ "
@@ -216,10 +216,7 @@ class StageRun:
         markers.set(container)
         snapshot: Snapshot | None = None
         try:
-            if self.image is not None:
-                snapshot = store.prepare_snapshot(container, self.image.id)
-            else:
-                snapshot = store.prepare_snapshot(container, diff_ids=())
+            snapshot = self._prepare(container)
             yield snapshot
         except BaseException as error:
             kept = self._workshop.options.keep_containers_on_failure and isinstance(error, EngineError)
@@ -230,6 +227,16 @@ class StageRun:
             markers.clear(container)
             raise
         markers.clear(container)
+
+    def _prepare(self, container: str) -> Snapshot:
+        store = self._workshop.store
+        if self.image is None:
+            return store.prepare_snapshot(container, diff_ids=())
+        try:
+            return store.prepare_snapshot(container, self.image.id)
+        except NotFoundError:
+            # Pruned meanwhile, untagged as it is; its layers are pinned by our lease.
+            return store.prepare_snapshot(container, diff_ids=self.image.diff_ids)
 
     # --- steps that change files ---------------------------------------------------------------
     def _workdir(self, step: ins.Workdir) -> None:
