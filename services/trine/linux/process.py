@@ -120,10 +120,15 @@ def default_actions() -> None:
 
     execve(2) keeps "ignored", and whoever started us may have ignored anything.
     """
-    default = ctypes.create_string_buffer(64)  # struct sigaction of zeros: SIG_DFL, nothing masked
     for number in range(1, 65):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            syscall("rt_sigaction", number, default, None, 8)
+        if number not in (9, 19):  # SIGKILL, SIGSTOP
+            default_action(number)
+
+
+def default_action(number: int) -> None:
+    """Give one signal its default action, behind the interpreter's back."""
+    default = ctypes.create_string_buffer(64)  # struct sigaction of zeros: SIG_DFL, nothing masked
+    syscall("rt_sigaction", number, default, None, 8)
 
 
 def argument_area() -> tuple[int, int]:

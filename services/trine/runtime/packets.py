@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import array
 import json
 import os
@@ -11,11 +12,23 @@ from typing import Any
 LIMIT = 64 * 1024
 MAXIMUM_DESCRIPTORS = 16
 _SPACE = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * 4)
+# Plain numbers: arithmetic of the enum module's flags would cost each shim 200 KB of pages of its own.
+KIND = int(socket.SOCK_SEQPACKET) | int(socket.SOCK_CLOEXEC)
+_FAMILY = int(socket.AF_UNIX)
+_NO_SIGNAL = int(socket.MSG_NOSIGNAL)
+_CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
+_CUT = int(socket.MSG_TRUNC) | int(socket.MSG_CTRUNC)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
     """Return a connected pair of packet sockets, close-on-exec."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    first, second = _socket.socketpair(_FAMILY, KIND, 0)
+    return socket.socket(_FAMILY, KIND, 0, first.detach()), socket.socket(_FAMILY, KIND, 0, second.detach())
+
+
+def adopt(descriptor: int) -> socket.socket:
+    """Return the socket of a descriptor that was passed to us."""
+    return socket.socket(_FAMILY, KIND, 0, descriptor)
 
 
 def send(peer: socket.socket, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
@@ -24,7 +37,7 @@ def send(peer: socket.socket, message: dict[str, Any], descriptors: list[int] | 
     ancillary = []
     if descriptors:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]
-    peer.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+    peer.sendmsg([data], ancillary, _NO_SIGNAL)
 
 
 def receive(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -34,11 +47,11 @@ def receive(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     came with a bad packet are closed.
     """
     try:
-        data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, _CLOSE_ON_EXEC)
     except ConnectionResetError:
         # The peer closed before it read what we had sent. That is said first, once; its last words
         # are still in our queue.
-        data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, flags, _ = peer.recvmsg(LIMIT, _SPACE, _CLOSE_ON_EXEC)
     descriptors: list[int] = []
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -48,7 +61,7 @@ def receive(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     if not data and not descriptors:
         return None, []
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & _CUT:
             raise ValueError("packet too large")
         message = json.loads(data.decode("utf-8", "surrogateescape"))
         if not isinstance(message, dict):

@@ -28,6 +28,8 @@ from trine.runtime.shim_process import CREATED, RUNNING, STOPPED, Process
 from trine.runtime.stdio import Client
 
 ENDED_EXECS_KEPT = 256
+_FAMILY = int(socket.AF_UNIX)
+_SIGCHLD = int(signal.SIGCHLD)
 _SPECIFICATION_LIMIT = 32 << 20
 
 
@@ -162,7 +164,7 @@ class Shim:
 
     def _listen(self) -> None:
         path = f"{self.state_directory}/shim.sock"
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        listener = socket.socket(_FAMILY, packets.KIND)
         # A path below a long root may pass the 108 bytes of sun_path: bind by the directory's descriptor.
         directory = os.open(self.state_directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -180,10 +182,10 @@ class Shim:
 
     def _accept(self, _events: int) -> None:
         try:
-            connection, _ = self._listener.accept()
+            descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]
         except OSError:
             return
-        self.peers.add(Peer(self, connection))
+        self.peers.add(Peer(self, socket.socket(_FAMILY, packets.KIND, 0, descriptor)))
 
     def _watch_memory(self) -> None:
         try:
@@ -204,6 +206,7 @@ class Shim:
 
     def _reap_orphans(self) -> None:
         """Reap what a container in a shared PID namespace leaves to us (we are a subreaper)."""
+        process.set_child_subreaper()
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -646,11 +649,11 @@ def main(request: dict[str, Any], control: socket.socket, layout: Layout) -> NoR
         for number in (0, 1, 2):
             os.dup2(null, number)
         os.close(null)
-        process.set_name("trine-shim")
-        process.set_child_subreaper()
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        with open("/proc/self/comm", "w") as name:
+            name.write("trine-shim")
+        # The zygote ignores what could end us (SIGTERM, SIGHUP, …), and children, which we wait for.
+        # Not by the signal module: its enums would make 200 KB of pages our own.
+        process.default_action(_SIGCHLD)
         os.chdir("/")
         Shim(request, control, layout).run()
     except BaseException:

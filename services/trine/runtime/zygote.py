@@ -53,8 +53,8 @@ def main() -> NoReturn:
     channel = socket.socket(fileno=CHANNEL)
     channel.set_inheritable(False)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the kernel
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)  # for the shims; we end with our channel
     for name in ("utf-8", "ascii", "latin-1"):
         codecs.lookup(name)  # codecs are modules too
     found = layout.detect()
@@ -88,7 +88,7 @@ def _run(
     try:
         if message["op"] == "shim":
             process.set_title(area, ["trine-shim", message["id"]])
-            shim.main(message, socket.socket(fileno=descriptors[0]), found)
+            shim.main(message, packets.adopt(descriptors[0]), found)
         elif message["op"] == "archive":
             process.set_title(area, ["trine-files", message["id"]])
             archive_worker.main(message, descriptors)
