@@ -81,6 +81,8 @@ def _stat_of(app: App, container: str, path: str) -> Message | None:
 
 def from_container(app: App, container: str, path: str, target: str, *, follow: bool, owners: bool) -> int:
     """Copy out of a container; return how much. Raises Failure, DaemonError."""
+    from trine.cli.client import DaemonError
+
     if not container:
         raise Failure("source can not be empty")
     if target != "-":
@@ -94,7 +96,14 @@ def from_container(app: App, container: str, path: str, target: str, *, follow: 
             path = link if link.startswith("/") else posixpath.join(posixpath.dirname(path), link)
     request = {"target": {"container_id": container, "path": path}}
     call = app.client.start("ContainerService.ReadContainerArchive", request)
-    first = call.receive()
+    try:
+        first = call.receive()
+    except DaemonError as error:
+        if error.code == "NOT_FOUND" and error.reason != "NO_SUCH_CONTAINER":
+            # The engine names the container by its id; people know it by what they typed.
+            text = f"Could not find the file {path} in container {container}"
+            raise Failure(f"Error response from daemon: {text}") from None
+        raise
     if first is None:
         return 0
     chunks = _Chunks(call)

@@ -223,6 +223,12 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         _die_of(13)
         status = 141
+    except Exception as error:
+        if "-D" in sys.argv or "--debug" in sys.argv:
+            raise
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        sys.stderr.write(f"trine: internal error: {text} (trine --debug shows where)\n")
+        status = 1
     sys.stderr.flush()
     # Nothing is left to be done, and taking an interpreter apart costs 3 ms.
     os._exit(status)

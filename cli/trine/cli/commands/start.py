@@ -88,7 +88,7 @@ def _attached(app: App, values: Values, name: str) -> int:
     )
     try:
         client.call("ContainerService.StartContainer", {"container": container.id})
-        proxy = signal_sender(app, container.id) if values["sig-proxy"] and not config.tty else None
+        proxy = signal_sender(app, container.id) if not config.tty else None
         session.run(proxy)
     finally:
         session.close()

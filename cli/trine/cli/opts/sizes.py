@@ -14,7 +14,7 @@ def flag_bytes(text: str) -> int:
     number, suffix = text[: end + 1], text[end + 1 :].lower()
     number = number.removesuffix(" ")
     try:
-        if not number or number != number.strip() or "_" in number:
+        if not number or number != number.strip() or "_" in number or number[0] in "+-":
             raise ValueError
         value = float(number)
     except ValueError:

@@ -87,7 +87,8 @@ def server_text(server: Message) -> str:
     if server.labels:
         lines += [" Labels:", *(f"  {label}" for label in server.labels)]
     lines.append(" Experimental: false")
-    lines += [" Insecure Registries:", *(f"  {entry}" for entry in server.insecure_registries)]
+    if server.insecure_registries:
+        lines += [" Insecure Registries:", *(f"  {entry}" for entry in server.insecure_registries)]
     if server.registry_mirrors:
         lines += [" Registry Mirrors:", *(f"  {url}" for url in server.registry_mirrors)]
     lines.append(" Live Restore Enabled: true")
