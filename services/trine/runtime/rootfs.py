@@ -236,20 +236,32 @@ def _mount_bind(root: int, entry: dict[str, Any], source: int, options: Options,
 
 def _mount_new(root: int, entry: dict[str, Any], options: Options) -> None:
     kind, destination = entry["type"], entry["destination"]
+    before = _mode_of(root, destination)
     if kind in ("proc", "sysfs"):
         target = _ordinary_directory(root, destination, kind)
     else:
         target = openat2.make_directories(root, destination)
     data = [("source", entry.get("source") or kind), *options.data]
-    if kind == "tmpfs" and not any(name == "mode" for name, _ in options.data):
-        # As mount(8) users expect: what the directory in the image has, 1777 for a new one.
-        data.append(("mode", f"{stat.S_IMODE(os.fstat(target).st_mode):o}"))
+    if kind == "tmpfs" and before is not None and not any(name == "mode" for name, _ in options.data):
+        # As in runc: what the directory in the image has; a new one has the tmpfs's own 1777.
+        data.append(("mode", f"{before:o}"))
     tree = mounts.new_filesystem(kind, data, options.set)
     for flag, recursive in options.propagation:
         mounts.set_attributes(tree, propagation=flag, recursive=recursive)
     mounts.attach(tree, target)
     os.close(tree)
     os.close(target)
+
+
+def _mode_of(root: int, path: str) -> int | None:
+    """Return the permissions of what is at a path in ``root``, None when nothing is."""
+    try:
+        found = openat2.open_path(root, path)
+    except OSError:
+        return None
+    mode = stat.S_IMODE(os.fstat(found).st_mode)
+    os.close(found)
+    return mode
 
 
 def _ordinary_directory(root: int, path: str, kind: str) -> int:
@@ -281,6 +293,8 @@ def make_devices(root: int, entries: list[dict[str, Any]]) -> None:
         for name, major, minor in _DEVICES:
             _make_node(root, f"/dev/{name}", stat.S_IFCHR | 0o666, major, minor, 0, 0)
         for name, target in _LINKS:
+            if name == "core" and not os.path.exists(target):
+                continue  # a kernel without it; runc makes no dangling link either
             try:
                 os.symlink(target, name, dir_fd=dev)
             except FileExistsError:
