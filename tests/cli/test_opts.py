@@ -400,7 +400,7 @@ def test_references(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a:b:c", "a:", "a:b/", "-a", "a_", "a..b", "a b", "a@sha256:short", "http://a"]
+    "name", ["", "a:b:c", "a:", "a:b/", "-a", "a_", "a..b", "a b", "a@sha256:short", "http://a", "b:bad/tag"]
 )
 def test_references_refuse(name: str) -> None:
     assert references.valid(name) == "invalid reference format"

@@ -186,7 +186,8 @@ def summary(entry: Entry) -> container_pb2.ContainerSummary:
         name=container.name,
         image=container.config.image,
         image_id=container.image_id,
-        command=" ".join([container.path, *container.args]),
+        # As Docker: an argument with a blank in it stands in quotes.
+        command=" ".join(f"'{word}'" if " " in word else word for word in [container.path, *container.args]),
         created_at_unix_nanos=container.created_at_unix_nanos,
         state=container.state,
         ports=container.sandbox.ports,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trine.cli.flags import Spec
+from trine.cli.flags import Spec, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(app: App, values: Values) -> int:
     for name in (source, target):
         wrong = references.valid(name)
         if wrong and not (name is source and "cannot specify 64-byte" in wrong):
-            text = f'Error parsing reference: "{name}" is not a valid repository/tag: {wrong}'
-            raise Failure(text)
+            shown = quoted(name)
+            raise Failure(f"Error parsing reference: {shown} is not a valid repository/tag: {wrong}")
     app.client.call("ImageService.TagImage", {"source": source, "target": target})
     return 0

@@ -186,7 +186,7 @@ def _target(text: str, target: str, kind: str) -> str:
 
 def check_volume_name(name: str) -> None:
     """Refuse a name no volume may have; raises DaemonText."""
-    good = len(name) > 1 and name[0].isalnum() and name.isascii()
+    good = bool(name) and name[0].isalnum() and name.isascii()
     if not good or any(not (c.isalnum() or c in "_.-") for c in name):
         raise DaemonText(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '

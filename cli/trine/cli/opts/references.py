@@ -38,7 +38,10 @@ def valid(name: str) -> str:
     if not name or not repository:
         return "invalid reference format"
     first, slash, rest = repository.partition("/")
-    path = rest if slash and ("." in first or ":" in first or first == "localhost") else repository
+    hosted = slash and ("." in first or ":" in first or first == "localhost")
+    if hosted and not _host(first):
+        return "invalid reference format"
+    path = rest if hosted else repository
     if path != path.lower():
         shown = path if path != repository or "/" in path else f"library/{path}"
         return f"invalid reference format: repository name ({shown}) must be lowercase"
@@ -56,6 +59,21 @@ def valid(name: str) -> str:
     if not digest and len(repository) == 64 and not set(repository) - _HEX:
         return f"invalid repository name ({repository}), cannot specify 64-byte hexadecimal strings"
     return ""
+
+
+def _host(text: str) -> bool:
+    """Tell whether text is a host with an optional port."""
+    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not colon:
+        host = host or port
+    elif not port.isdigit():
+        return False
+    if host.startswith("[") and host.endswith("]"):
+        return not set(host[1:-1].lower()) - (_HEX | {":"})
+    parts = host.split(".")
+    return all(
+        p and p.isascii() and p[0] != "-" and p[-1] != "-" and p.replace("-", "").isalnum() for p in parts
+    )
 
 
 def _word(character: str) -> bool:
