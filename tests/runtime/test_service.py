@@ -85,8 +85,8 @@ def test_a_command_that_cannot_run(rig: Rig, command: str, wanted: str, message:
 
 
 def test_users(rig: Rig) -> None:
-    assert rig.output("id", user="bob")[1] == "uid=1000(bob) gid=1000(bob) groups=10(wheel)\n"
-    assert rig.output("id", user="12345:wheel")[1] == "uid=12345 gid=10(wheel)\n"
+    assert rig.output("id", user="bob")[1] == "uid=1000(bob) gid=1000(bob) groups=10(wheel),1000(bob)\n"
+    assert rig.output("id", user="12345:wheel")[1] == "uid=12345 gid=10(wheel) groups=10(wheel)\n"
     assert (
         rig.output("sh", "-c", "echo $HOME; umask; pwd", user="bob", working_directory="/made/here")[1]
         == "/home/bob\n0022\n/made/here\n"

@@ -177,7 +177,7 @@ def test_exec(rig: Rig) -> None:
     container = rig.run("sleep", "100")
     assert rig.exec_output(container, "sh", "-c", "echo a; echo b >&2; exit 4")[0] == 4
     code, said = rig.exec_output(container, "id", user="bob")
-    assert said == b"uid=1000(bob) gid=1000(bob) groups=10(wheel)\n"
+    assert said == b"uid=1000(bob) gid=1000(bob) groups=10(wheel),1000(bob)\n"
     code, said = rig.exec_output(
         container, "sh", "-c", "tty; stty size", terminal=True, terminal_rows=5, terminal_columns=6
     )

@@ -71,7 +71,9 @@ def resolve(user: str, additional: list[str], passwd: bytes | None, group: bytes
                 result.groups.append(gid)
     for wanted in additional:
         result.groups.append(_group_id(wanted, rows, "Unable to find group"))
-    result.groups = list(dict.fromkeys(result.groups))
+    # The primary group is among them since Docker 20.10.18: else a process could shed it with setgid and
+    # so get round files that are closed to that group (CVE-2022-36109).
+    result.groups = list(dict.fromkeys([result.gid, *result.groups]))
     return result
 
 
