@@ -94,6 +94,19 @@ def test_holder_killed_is_replaced_with_all_its_ports(rig: Rig) -> None:
         r.stop(server)
 
 
+def test_a_holder_that_hangs_is_replaced_at_start(rig: Rig) -> None:
+    rig.start()
+    servers = furnish(rig)
+    first = rig.holder_pid()
+    rig.kill()
+    os.kill(first, signal.SIGSTOP)
+    rig.start()
+    check(rig)
+    assert rig.holder_pid() != first
+    for server in servers:
+        r.stop(server)
+
+
 def test_both_killed(rig: Rig) -> None:
     rig.start()
     servers = furnish(rig)

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import json
 import os
+import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from trine.network.model import Endpoint, Network, Port, Sandbox
 
 _SCRIPT = Path(__file__).with_name("holder.py")
 _VERSION = 2
+_HELLO_SECONDS = 5.0
 
 
 class PortHolder:
@@ -59,8 +62,11 @@ class PortHolder:
         self._reader, self._writer = reader, writer
         self._watcher = asyncio.create_task(self._read(reader, writer))
         try:
-            answer = await self._ask({"op": "hello"})
+            answer = await asyncio.wait_for(self._ask({"op": "hello"}), _HELLO_SECONDS)
         except EngineError:
+            return False
+        except TimeoutError:
+            await self._end_hung(writer)
             return False
         self.pid = int(answer["pid"])
         if answer["version"] != _VERSION:
@@ -68,6 +74,18 @@ class PortHolder:
             await self._watcher
             return False
         return True
+
+    async def _end_hung(self, writer: asyncio.StreamWriter) -> None:
+        """End a holder that does not answer (stopped, or stuck): its ports are bound anew by another."""
+        credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid = struct.unpack("iII", credentials)[0]
+        get_logger("ports").error("the port holder does not answer; ending it", pid=pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        if self._watcher is not None:
+            await self._watcher
 
     async def _spawn(self) -> None:
         """Start the holder in a session of its own and wait until it listens."""
