@@ -10,7 +10,7 @@ from trine.engine.mounts import runtime_mounts
 from trine.engine.registry import Entry
 from trine.engine.runtime_spec import volume_map
 from trine.engine.states import has_process
-from trine.kit.errors import InvalidArgumentError, PermissionDeniedError
+from trine.kit.errors import EngineError, InvalidArgumentError, PermissionDeniedError
 from trine.v1 import runtime_pb2
 
 
@@ -36,8 +36,11 @@ async def read_archive(
     copy = runtime_pb2.ReadArchiveRequest(target=target, stat_only=request.stat_only)
     if not request.stat_only:
         core.events.container(entry.container, "archive-path", path=request.target.path)
-    async for answer in leaf.stream(leaf.stub.ReadArchive(copy)):
-        yield answer
+    try:
+        async for answer in leaf.stream(leaf.stub.ReadArchive(copy)):
+            yield answer
+    except EngineError as error:
+        raise _named(error, entry, request.target.container_id) from error
 
 
 async def write_archive(
@@ -60,9 +63,18 @@ async def write_archive(
             yield runtime_pb2.WriteArchiveRequest(chunk=request.chunk)
 
     leaf = core.leaves.runtime
-    answer = await leaf.client_stream(leaf.stub.WriteArchive(forward()))
+    try:
+        answer = await leaf.client_stream(leaf.stub.WriteArchive(forward()))
+    except EngineError as error:
+        raise _named(error, entry, first.options.target.container_id) from error
     core.events.container(entry.container, "extract-to-dir", path=target.path)
     return answer
+
+
+def _named(error: EngineError, entry: Entry, name: str) -> EngineError:
+    """Call the container in a leaf's text what the user called it."""
+    error.message = error.message.replace(entry.id, name)
+    return error
 
 
 def _in_writable_mount(entry: Entry, path: str) -> bool:
