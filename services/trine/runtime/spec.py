@@ -70,6 +70,7 @@ class HostFacts:
     seccomp_unconfined: bool = False  # --seccomp-profile unconfined, or a kernel without it
     apparmor: bool = False  # the kernel has it
     scan_devices: Callable[[str, str], list[devices.DeviceNode]] = field(default=devices.scan)
+    missing_paths: frozenset[str] = frozenset()  # of /dev/mqueue and /dev/shm, what the host has not
     namespace_path: Callable[[str, str], str] = field(default=_no_namespace)
     """(container id, "pid"|"ipc"|"net"|"mnt"|…) → /proc/<pid>/ns/…; raises SpecError when it does not run."""
 
@@ -351,15 +352,18 @@ def _default_mounts(
 ) -> list[dict[str, Any]]:
     result = default_mounts()
     ipc = request.namespaces.ipc
+    result.append(mqueue_mount())  # of the IPC namespace it will be in, the host's too
     if ipc == "host":
-        result += [
-            {"destination": path, "type": "bind", "source": path, "options": ["rbind", "rprivate"]}
-            for path in ("/dev/mqueue", "/dev/shm")
-        ]
-    else:
-        result.append(mqueue_mount())
-        if ipc != "none" and not ipc.startswith("container:"):
-            result.append(shm_mount(request.shm_size_bytes or DEFAULT_SHM_BYTES))
+        result.append(
+            {
+                "destination": "/dev/shm",
+                "type": "bind",
+                "source": "/dev/shm",
+                "options": ["rbind", "rprivate"],
+            }
+        )
+    elif ipc != "none" and not ipc.startswith("container:"):
+        result.append(shm_mount(request.shm_size_bytes or DEFAULT_SHM_BYTES))
     for mount in result:
         options: list[str] = mount["options"]
         where = mount["destination"]
