@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -299,11 +299,12 @@ class ImageRig:
     def root(self) -> Path:
         return self.directory / "data" / "image"
 
-    def start(self) -> ImageRig:
+    def start(self, program: Sequence[str] = (sys.executable, "-I", "-m", "trine.image.main")) -> ImageRig:
         address = f"unix://{self.directory}/image.sock"
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-m", "trine.image.main", "--listen", address),
+                *program,
+                *("--listen", address),
                 *("--data-root", str(self.directory / "data"), "--log-level", "warn", *self.flags),
             ],
             stderr=(self.directory / "log").open("ab"),

@@ -68,6 +68,10 @@ class _FileSource:
             raise TarError("unexpected EOF")
         self._file.seek(count, os.SEEK_CUR)
 
+    def left(self) -> int:
+        """How many bytes follow."""
+        return self._length - self._file.tell()
+
     def tell(self) -> int:
         """Where the next byte is."""
         return self._file.tell()
@@ -99,7 +103,8 @@ class Archive:
                 if len(self._members) > _MEMBERS:
                     raise _invalid("too many members")
                 if entry.stored:
-                    source.skip(entry.stored + -entry.stored % tarformat.BLOCK)
+                    source.skip(entry.stored)
+                    source.skip(min(-entry.stored % tarformat.BLOCK, source.left()))
         except TarError as error:
             self.close()
             raise _invalid(str(error)) from None

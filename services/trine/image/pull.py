@@ -219,7 +219,8 @@ class _Pull:
         what = self._name.digest or self._name.tag
         raw, media_type, digest = connection.manifest(what)
         found = spec.parse_manifest(raw, media_type)
-        self._emit(Line(f"{what}: Pulling from {self._name.path}"))
+        shown = str(self._name) if self._name.digest else what
+        self._emit(Line(f"{shown}: Pulling from {self._name.path}"))
         if isinstance(found, Manifest):
             self._manifests.append((digest, found.media_type, raw))
             return found, digest, digest

@@ -73,6 +73,7 @@ class UnreachableError(UnavailableError):
 def _explain(method: str, url: str, error: Exception) -> UnreachableError:
     """Return a network error in the words of Go's net/http, which Docker's users know."""
     where = urllib.parse.urlsplit(url)
+    address = "127.0.0.1" if where.hostname == "localhost" else where.hostname
     port = where.port or (443 if where.scheme == "https" else 80)
     verb = method.capitalize()
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -82,15 +83,15 @@ def _explain(method: str, url: str, error: Exception) -> UnreachableError:
     elif isinstance(error, socket.gaierror):
         reason = f"dial tcp: lookup {where.hostname}: no such host"
     elif isinstance(error, TimeoutError):
-        reason = f"dial tcp {where.hostname}:{port}: i/o timeout"
+        reason = f"dial tcp {address}:{port}: i/o timeout"
     elif isinstance(error, ConnectionRefusedError):
-        reason = f"dial tcp {where.hostname}:{port}: connect: connection refused"
+        reason = f"dial tcp {address}:{port}: connect: connection refused"
     elif isinstance(error, http.client.HTTPException):
         reason = (
             "unexpected EOF" if isinstance(error, http.client.IncompleteRead) else "malformed HTTP response"
         )
     elif isinstance(error, OSError) and error.strerror:
-        reason = f"dial tcp {where.hostname}:{port}: {error.strerror.lower()}"
+        reason = f"dial tcp {address}:{port}: {error.strerror.lower()}"
     else:
         reason = "EOF"
     return UnreachableError(f'{verb} "{url}": {reason}')

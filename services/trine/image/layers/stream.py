@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 
-from trine.image.layers.tarformat import TarError
+from trine.image.layers.tarformat import BLOCK, TarError
 
 
 class Stream:
@@ -90,6 +90,17 @@ class Stream:
             return
         for _ in self.pieces(count):
             pass
+
+    def pad(self, size: int) -> None:
+        """Pass over what fills the last block of ``size`` bytes; the stream may end instead (umoci)."""
+        count = -size % BLOCK
+        if self._position + count <= len(self._buffer):
+            self._position += count
+            return
+        try:
+            self.skip(count)
+        except TarError:
+            self._buffer, self._position = b"", 0
 
     def drain(self) -> None:
         """Read to the end: the digest covers padding too."""

@@ -147,7 +147,8 @@ class Unpacker:
     @staticmethod
     def _pass(entry: Entry, stream: Stream) -> None:
         if entry.stored:
-            stream.skip(entry.stored + -entry.stored % tarformat.BLOCK)
+            stream.skip(entry.stored)
+            stream.pad(entry.stored)
 
     # --- where ---------------------------------------------------------------------------------
     def _real_parent(self, parts: list[bytes]) -> bytes:
@@ -280,9 +281,7 @@ class Unpacker:
                 os.ftruncate(descriptor, entry.size)
             elif entry.stored:
                 stream.copy_to(descriptor, entry.stored)
-            rest = -entry.stored % tarformat.BLOCK
-            if rest:
-                stream.skip(rest)
+            stream.pad(entry.stored)
             if (entry.uid, entry.gid) != self._owner:
                 os.fchown(descriptor, entry.uid, entry.gid)
             if entry.mode & 0o7000:
