@@ -11,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,15 @@ CREATE TABLE IF NOT EXISTS build_cache (
 _INDEX = "CREATE INDEX IF NOT EXISTS build_cache_image ON build_cache(image_id)"
 
 
-def step_key(parent_id: str, container_config: dict[str, Any], platform: str = "") -> str:
+def step_key(
+    parent_id: str, container_config: dict[str, Any], platform: str = "", contents: Sequence[str] = ()
+) -> str:
     """Return the key of a step: parent image, config with the step's normalised command, platform.
 
-    COPY and ADD have the digest of their sources in the command, RUN the build args it sees.
+    RUN has the build args it sees in its command; ``contents`` are the digests of what COPY or ADD copy.
     """
-    text = json.dumps([parent_id, container_config, platform], sort_keys=True, ensure_ascii=True)
+    parts = [parent_id, container_config, platform, list(contents)]
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from trine.image.build.gotext import BadPatternError, glob_to_regex, has_wildcards, join_path
+from trine.image.build.labels import Sums
 from trine.image.build.layer_tree import LayerEntry
 from trine.image.build.member import MemberEntry, from_tar
 from trine.image.build.streams import DamagedError, Reader, decompressor
-from trine.image.build.tree import DIRECTORY, FILE, Entry, digest, resolve, walk
+from trine.image.build.tree import DIRECTORY, FILE, Entry, resolve, walk
 from trine.image.build.writer import Owner, Writer
 from trine.kit.errors import ConflictError
 
@@ -38,7 +39,8 @@ class Source:
 
     name: str  # last part of its path, as written
     entry: Entry  # links followed
-    label: str  # "file:<digest>" or "dir:<digest>", for cache key and history
+    label: str  # "file:<hex>" or "dir:<hex>", for the history
+    digest: str  # of names, modes and contents, for the cache key
     may_unpack: bool = False  # ADD of a local file
 
 
@@ -47,27 +49,27 @@ class CopyError(ConflictError):
 
 
 def find_sources(
-    root: Entry, path: str, *, in_context: bool, may_unpack: bool, wildcards: bool = True
+    root: Entry, path: str, sums: Sums, *, in_context: bool, may_unpack: bool, wildcards: bool = True
 ) -> list[Source]:
     """Return what a source path or glob stands for. Raises CopyError (without "COPY failed: ")."""
     path = path.removeprefix("/").removeprefix("./")
     if _leaves_root(path):
         raise CopyError(f"forbidden path outside the build context: {path} ()")
     if wildcards and has_wildcards(path):
-        return _match_sources(root, path, in_context, may_unpack)
+        return _match_sources(root, path, sums, in_context, may_unpack)
     prefix = _IN_CONTEXT if in_context else ""
     try:
-        entry = resolve(root, path).entry
+        place = resolve(root, path)
     except OSError as error:
         if error.errno == errno.ENOTDIR:
             raise CopyError(f"forbidden path outside the build context: {path} ()") from None
         raise CopyError(f"{prefix}stat {path}: {error.strerror}") from None
+    entry = place.entry
     if entry is None:
         raise CopyError(f"{prefix}stat {path}: file does not exist")
     name = join_path("/", path).rpartition("/")[2]
-    if entry.kind == DIRECTORY:
-        return [Source(name, entry, f"dir:{digest(entry)}")]
-    return [Source(name, entry, f"file:{digest(entry, name)}", may_unpack)]
+    label, content = sums.describe(entry, place.path, name)
+    return [Source(name, entry, label, content, may_unpack and entry.kind == FILE)]
 
 
 def _leaves_root(path: str) -> bool:
@@ -80,7 +82,7 @@ def _leaves_root(path: str) -> bool:
     return False
 
 
-def _match_sources(root: Entry, pattern: str, in_context: bool, may_unpack: bool) -> list[Source]:
+def _match_sources(root: Entry, pattern: str, sums: Sums, in_context: bool, may_unpack: bool) -> list[Source]:
     try:
         compiled = re.compile(glob_to_regex(join_path(pattern)), re.DOTALL)
     except BadPatternError:
@@ -88,12 +90,14 @@ def _match_sources(root: Entry, pattern: str, in_context: bool, may_unpack: bool
     found: list[Source] = []
     for path, _ in walk(root):
         if compiled.fullmatch(path):
-            found += find_sources(root, path, in_context=in_context, may_unpack=may_unpack, wildcards=False)
+            found += find_sources(
+                root, path, sums, in_context=in_context, may_unpack=may_unpack, wildcards=False
+            )
     return found
 
 
 def combined_label(sources: list[Source]) -> str:
-    """Return what history and cache key show for all sources of a step."""
+    """Return what the history shows for all sources of a step."""
     if len(sources) == 1:
         return sources[0].label
     joined = ",".join(source.label for source in sources)
@@ -104,7 +108,8 @@ def download_source(download: Download) -> Source:
     """Return what was downloaded as a source: a file 0600 with the server's time."""
     entry = MemberEntry(FILE, stat.S_IFREG | 0o600, download.open)
     entry.size, entry.mtime_ns = download.size, download.modified_ns
-    return Source(download.name, entry, f"file:{digest(entry, download.name)}")
+    label, content = Sums(entry, in_context=False).describe(entry, download.name, download.name)
+    return Source(download.name, entry, label, content)
 
 
 def copy_into(

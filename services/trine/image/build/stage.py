@@ -19,6 +19,7 @@ from trine.image.build.cache_from import TrustedImages
 from trine.image.build.context import Context
 from trine.image.build.copy import Source, combined_label, copy_into, download_source, find_sources
 from trine.image.build.image_json import child_image
+from trine.image.build.labels import Sums
 from trine.image.build.layer_tree import layer_root
 from trine.image.build.options import BuildOptions, Listener, Step
 from trine.image.build.run_config import DEFAULT_PATH, RunConfig, from_json
@@ -125,9 +126,9 @@ class StageRun:
         return config
 
     # --- cache and images ----------------------------------------------------------------------
-    def _key(self, container_config: RunConfig) -> str:
+    def _key(self, container_config: RunConfig, *contents: str) -> str:
         parent = self.image.id if self.image is not None else ""
-        return step_key(parent, container_config.to_json(), self._workshop.options.platform)
+        return step_key(parent, container_config.to_json(), self._workshop.options.platform, contents)
 
     def _probe(self, key: str, container_config: RunConfig) -> bool:
         """Take the image from the cache if a step with this key made one here, or --cache-from tells."""
@@ -317,7 +318,7 @@ class StageRun:
         label = combined_label(sources)
         comment = f"#(nop) {step.command} {chown}{label} in {step.destination} "
         container_config = self._nop(comment)
-        key = self._key(container_config)
+        key = self._key(container_config, *(source.digest for source in sources))
         if self._probe(key, container_config):
             return
         container = secrets.token_hex(32)
@@ -334,10 +335,11 @@ class StageRun:
         if step.source_stage:
             image = self._images.source_image(step.source_stage)
             root = self._image_root(image)
+        sums = Sums(root, in_context=not step.source_stage)
         found: list[Source] = []
         try:
             for path in step.sources:
-                found += self._source(step, root, path)
+                found += self._source(step, root, path, sums)
         except CancelledError:
             raise
         except EngineError as error:
@@ -351,12 +353,12 @@ class StageRun:
             )
         return found
 
-    def _source(self, step: ins.Copy, root: Entry, path: str) -> Sequence[Source]:
+    def _source(self, step: ins.Copy, root: Entry, path: str, sums: Sums) -> Sequence[Source]:
         from trine.image.build.download import fetch, is_url
 
         if not is_url(path):
             return find_sources(
-                root, path, in_context=not step.source_stage, may_unpack=step.command == "ADD"
+                root, path, sums, in_context=not step.source_stage, may_unpack=step.command == "ADD"
             )
         if step.command == "COPY":
             raise ConflictError("source can't be a URL for COPY")

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from trine.image.build.streams import Reader
 
@@ -103,20 +103,25 @@ def walk(entry: Entry, path: str = "") -> Iterator[tuple[str, Entry]]:
             yield from walk(child, below)
 
 
-def digest(entry: Entry, name: str = "") -> str:
-    """Return a SHA-256 over names, types, modes and contents below (and of) an entry; times don't count."""
+def digest(entry: Entry, name: str = "", content: Callable[[str, Entry], str] | None = None) -> str:
+    """Return a SHA-256 over names, types, modes and contents below (and of) an entry; times don't count.
+
+    ``content(path, file)`` may give the digest of a file's content, when it is known from elsewhere.
+    """
     whole = hashlib.sha256()
-    _add(whole, name, entry)
+    _add(whole, name, entry, content)
     if entry.kind == DIRECTORY:
         for path, child in walk(entry):
-            _add(whole, path, child)
+            _add(whole, path, child, content)
     return whole.hexdigest()
 
 
-def _add(whole: hashlib._Hash, path: str, entry: Entry) -> None:
+def _add(
+    whole: hashlib._Hash, path: str, entry: Entry, content_of: Callable[[str, Entry], str] | None
+) -> None:
     content = ""
     if entry.kind == FILE:
-        content = _content_digest(entry)
+        content = content_of(path, entry) if content_of is not None else _content_digest(entry)
     elif entry.kind == LINK:
         content = entry.target
     elif entry.kind == SPECIAL:
