@@ -409,6 +409,8 @@ def test_endpoints_come_and_go(host: Rig) -> None:
     with refused() as error:
         host.stub.DeleteEndpoint(pb.DeleteEndpointRequest(sandbox_id="one", network="app"))
     assert error[0].message == "container one is not connected to network app"
+    for name in ("app", "nowhere"):
+        host.stub.DeleteEndpoint(pb.DeleteEndpointRequest(sandbox_id="one", network=name, force=True))
     r.stop(server)
 
 

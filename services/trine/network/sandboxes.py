@@ -339,7 +339,12 @@ class Sandboxes:
 
     async def _disconnect(self, identifier: str, name: str, force: bool) -> None:
         sandbox = self.get(identifier)
-        network = self._state.find_network(name)
+        try:
+            network = self._state.find_network(name)
+        except NotFoundError:
+            if force:
+                return
+            raise
         if network.driver == "host":
             raise InvalidArgumentError(
                 "container cannot be disconnected from host network or connected to host network"
