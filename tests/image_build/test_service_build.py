@@ -448,7 +448,7 @@ def test_the_digests_in_the_history_are_dockers(service: ImageProcess) -> None:
     text = "FROM base:1\nCOPY a.txt /x\nCOPY d /d\nCOPY a.txt b.txt /m/\nADD d/e/f /f"
     result = good(build(service, text, FILES))
     history = use(service, lambda c: c.created_by(result.image_id))
-    assert [line.split()[3] for line in history[1:5]] == [
+    assert [line.split()[4] for line in history[1:5]] == [
         "file:2cc6f75217b6d0ad0246a0f00e7bb3296d332db51dc16a22ce490430905d8d80",
         "dir:870e368adb20196ffa7ffe41c9bbd1707007d3095821ad49eb20e4b778d33340",
         "multi:7d758acac4d9171d4866d6f6cda0545837669628026df26ec6e46ffbffff37ea",
