@@ -19,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CASES = sorted((HERE / "cases").glob("*.sh"))
 TRANSCRIPTS = HERE / "transcripts"
+OURS = TRANSCRIPTS.parent / "differences"  # what Trine says where it means to differ, and why
 TIMEOUT_SECONDS = 120
 KEPT_IMAGES = ("busybox:latest", "hello-world:latest")
 
@@ -26,6 +27,8 @@ _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
 _UNIT = r"(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)"
 _SPAN = rf"(?:Less than a second|(?:About )?an? {_UNIT}|About \d+ {_UNIT}|\d+ {_UNIT})"
 _RULES: tuple[tuple[str, str], ...] = (
+    # How contents are hashed is the engine's own affair.
+    (r"(COPY|ADD) (file|dir|multi):[0-9a-f]{16}", r"\1 \2:<HASH>"),
     (r"\b[0-9a-f]{64}\b", "<ID>"),
     (r"(?<![0-9a-zA-Z.:-])(?=[0-9a-f]*[a-f0-9])[0-9a-f]{12}(?![0-9a-zA-Z])", "<ID12>"),
     (_TIME, "<TIME>"),
@@ -46,7 +49,7 @@ _PULL_STEP = re.compile(
 )
 # Docker's client tells everyone to move to BuildKit; Trine has one builder and says nothing.
 _BUILDER_NOTE = re.compile(
-    r"^! DEPRECATED: The legacy builder is deprecated[^\n]*\n(?:!  [^\n]*\n)*(?:!\n)?", re.MULTILINE
+    r"^! DEPRECATED: The legacy builder is deprecated[^\n]*\n(?:!  [^\n]*\n)*(?:! ?\n)?", re.MULTILINE
 )
 
 
@@ -125,9 +128,8 @@ def normalise(text: str, replace: tuple[tuple[str, str], ...] = ()) -> str:
 
 DOCKER_WORDS: tuple[tuple[str, str], ...] = (
     (r"(?i)(?<![\w.])(?<!index\.)docker0\b", "trine0"),
-    (r"com\.docker\.network", "com.trine.network"),
     (r"Docker (daemon|Engine)", r"Trine \1"),
-    (r"\bdocker(?!file|ignore|\.io|\.com|\.sock|\.pkg)\b", "trine"),
+    (r"(?<!com\.)\bdocker(?!file|ignore|\.io|\.com|\.sock|\.pkg)\b", "trine"),
     (r"\bDocker(?!file|ignore| Hub)\b", "Trine"),
 )
 

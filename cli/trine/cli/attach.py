@@ -101,6 +101,9 @@ class LocalCarrier:
         self._process = process
         try:
             self._shim = Shim(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            # It ended between the question where its shim is and now.
+            raise Failure("You cannot attach to a stopped container, start it first") from None
         except OSError as error:
             raise Failure(f"Error response from daemon: cannot attach: {error.strerror}") from None
         self._input: int | None = None

@@ -102,6 +102,7 @@ class Containers:
             default_ulimits=self._settings.default_ulimits,
             seccomp_default=self._settings.seccomp_default,
             seccomp_unconfined=self._settings.seccomp_unconfined or self._no_seccomp,
+            missing_paths=frozenset(p for p in ("/dev/mqueue", "/dev/shm") if not os.path.exists(p)),
             namespace_path=self._namespace_path,
         )
         try:
@@ -148,16 +149,7 @@ class Containers:
             mine, theirs = packets.pair()
             try:
                 self._registry.attach(record, mine)
-                await self._zygote.request(
-                    {
-                        "op": "shim",
-                        "id": request.id,
-                        "state_directory": str(self._store.state_directory(request.id)),
-                        "bundle": str(self._store.bundle(request.id)),
-                        "group_id": self._settings.group_id,
-                    },
-                    [theirs.fileno()],
-                )
+                await self._zygote.request(self._order(request.id, config), [theirs.fileno()])
             finally:
                 theirs.close()
             event = await asyncio.wait_for(asyncio.shield(record.created), CREATE_SECONDS)
@@ -172,6 +164,28 @@ class Containers:
             if isinstance(error, TimeoutError):
                 raise errors.DeadlineExceededError("container create took too long") from None
             raise
+
+    def _order(self, container_id: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Return what the zygote and the shim must know; the rest a helper reads from config.json."""
+        private = config["trine"]
+        console = config["process"].get("consoleSize")
+        return {
+            "op": "shim",
+            "id": container_id,
+            "state_directory": str(self._store.state_directory(container_id)),
+            "bundle": str(self._store.bundle(container_id)),
+            "group_id": self._settings.group_id,
+            "cgroup": config["linux"]["cgroupsPath"],
+            "own_pid_namespace": {"type": "pid"} in config["linux"]["namespaces"],
+            "seccomp_filter": private.get("seccomp_filter"),
+            "log": private["log"],
+            "process": {
+                "terminal": config["process"]["terminal"],
+                "open_stdin": private["open_stdin"],
+                "stdin_once": private["stdin_once"],
+                **({"consoleSize": console} if console else {}),
+            },
+        }
 
     async def _undo(self, record: Record, keep_data: bool) -> None:
         """Take a half-made container back; also when the caller went away meanwhile."""
@@ -206,11 +220,20 @@ class Containers:
                 raise _with_prefix(error) from None
             return self._registry.describe(record)
 
-    async def signal(self, container_id: str, number: int, everyone: bool) -> None:
-        """Send a signal. Raises NotFoundError, ConflictError (NOT_RUNNING), InvalidArgumentError."""
+    async def signal(self, container_id: str, number: int, everyone: bool, exec_id: str = "") -> None:
+        """Send a signal; to an exec when one is named, and then one that does not run is no error.
+
+        Raises NotFoundError, ConflictError (NOT_RUNNING), InvalidArgumentError.
+        """
         if not 1 <= number <= 64:
             raise errors.InvalidArgumentError(f"Invalid signal: {number}")
-        await self._shim_of(container_id).request("signal", signal=number, all=everyone)
+        try:
+            await self._shim_of(container_id).request(
+                "signal", signal=number, all=everyone and not exec_id, process=exec_id
+            )
+        except (errors.NotFoundError, errors.ConflictError):
+            if not exec_id:
+                raise
 
     async def pause(self, container_id: str) -> None:
         """Freeze. Raises NotFoundError, ConflictError."""

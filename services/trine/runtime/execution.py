@@ -121,7 +121,8 @@ def become(
     masks = {kind: capabilities.mask(lists.get(kind) or []) for kind in _SETS}
     capabilities.drop_bounding(masks["bounding"])
     process.prctl(process.PR_SET_KEEPCAPS, 1)
-    syscall("setgroups", *_groups(identity.groups))
+    # The primary group is among the supplementary ones, as in runc (CVE-2022-36109).
+    syscall("setgroups", *_groups(list(dict.fromkeys([identity.gid, *identity.groups]))))
     syscall("setresgid", identity.gid, identity.gid, identity.gid)
     syscall("setresuid", identity.uid, identity.uid, identity.uid)
     process.prctl(process.PR_SET_KEEPCAPS, 0)

@@ -294,6 +294,8 @@ def make_devices(root: int, entries: list[dict[str, Any]]) -> None:
             _make_node(root, f"/dev/{name}", stat.S_IFCHR | 0o666, major, minor, 0, 0)
         for name, target in _LINKS:
             if name == "core" and not os.path.exists(target):
+                continue  # a kernel without it
+            if name == "core" and not os.path.exists(target):
                 continue  # a kernel without it; runc makes no dangling link either
             try:
                 os.symlink(target, name, dir_fd=dev)
