@@ -288,6 +288,15 @@ def test_an_image_cannot_plant_modules(place: Place) -> None:
     assert place.run("run", "c").stdout == "fine\n"
 
 
+def test_the_interpreter_cannot_be_written_through_a_waiting_init(place: Place) -> None:
+    """CVE-2019-5736: a container that gets hold of /proc/<pid>/exe finds it on a read-only mount."""
+    place.configure("sleep", "600")
+    place.create()
+    pid = json.loads(place.run("state", "c").stdout)["pid"]
+    assert os.statvfs(f"/proc/{pid}/exe").f_flag & os.ST_RDONLY
+    assert not os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY  # it is no property of the file system
+
+
 def test_hooks_run_in_order_and_know_the_state(place: Place) -> None:
     config = place.configure("sh", "-c", "echo process >> /log/order")
     log = place.base / "log"
