@@ -77,7 +77,7 @@ def test_hello_world_pulls_once(stack: Stack) -> None:
 
 def test_pull_on_a_terminal_shows_bars(stack: Stack) -> None:
     stack.trine("rmi", "-f", "httpd")
-    with stack.terminal("pull", "httpd") as terminal:
+    with stack.terminal("pull", "httpd", columns=150) as terminal:
         assert terminal.wait(60) == 0
         assert re.search(r"[0-9a-f]{12}: (Downloading|Extracting) +\[=*>? *\]", terminal.text), terminal.text
         assert "Pull complete" in terminal.text and "\x1b[" in terminal.text
@@ -158,6 +158,7 @@ def test_forwarding_that_cannot_be_turned_on_is_a_warning() -> None:
     """/proc/sys/net read-only: the engine warns and goes on."""
     place = OwnPlace()
     try:
+        subprocess.run(place.command("sysctl", "-qw", "net.ipv4.ip_forward=0"), check=True)
         subprocess.run(place.command("mount", "--bind", "/proc/sys", "/proc/sys"), check=True)
         subprocess.run(place.command("mount", "-o", "remount,ro,bind", "/proc/sys"), check=True)
         with Stack(place=place, images=("busybox",), preload=False) as stack:

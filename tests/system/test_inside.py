@@ -24,13 +24,13 @@ def test_capabilities_seccomp_descriptors(stack: Stack) -> None:
     assert "CapBnd:\t00000000a80425fb" in text and "CapInh:\t0000000000000000" in text
     assert "Seccomp:\t2" in text
     descriptors = [line.split(" -> ")[0].split()[-1] for line in text.splitlines() if " -> " in line]
-    assert descriptors == ["0", "1", "2", "3"]  # 3 is ls reading the folder
+    assert set(descriptors) - {"3"} == {"0", "1", "2"}  # 3 is ls reading the folder, if it is still open
 
 
 @pytest.mark.parametrize(
     "script",
     [
-        "mount -t tmpfs x /mnt", "unshare -U true", "date -s 2001-01-01", "echo 1 >/proc/sys/kernel/hostname",
+        "mount -t tmpfs x /tmp", "unshare -U true", "! date -s 2001-01-01 2>&1 | grep 'not permitted'", "echo 1 >/proc/sys/kernel/hostname",
         "mknod /tmp/sda b 8 0 && cat /tmp/sda", "chroot /proc/1/root true && hostname changed",
         "dmesg -c", "insmod /nothing", "echo c >/proc/sysrq-trigger", "ip link add type dummy",
         "nsenter -t 1 -m true", "echo 0 >/sys/fs/cgroup/memory/tasks", "swapoff -a",
@@ -43,7 +43,7 @@ def test_what_it_may_not(stack: Stack, script: str) -> None:
 def test_masked_and_read_only_paths(stack: Stack) -> None:
     text = stack.must(
         "run", "--rm", "busybox", "sh", "-c",
-        "wc -c </proc/kcore; wc -c </proc/keys; ls /sys/firmware | wc -l; "
+        "cat /proc/kcore | wc -c; cat /proc/keys | wc -c; ls /sys/firmware | wc -l; "
         "for p in /proc/bus /proc/fs /proc/irq /proc/sys; do touch $p/x 2>/dev/null && echo writable $p; done; true",
     )  # fmt: skip
     assert text.split() == ["0", "0", "0"]
@@ -58,7 +58,7 @@ def test_dev(stack: Stack) -> None:
 
 def test_privileged_is_privileged(stack: Stack) -> None:
     text = stack.must("run", "--rm", "--privileged", "busybox", "sh", "-c",
-                      "grep -E 'CapEff|Seccomp:' /proc/self/status; mount -t tmpfs x /mnt && echo mounted; ls /dev | wc -l")  # fmt: skip
+                      "grep -E 'CapEff|Seccomp:' /proc/self/status; mount -t tmpfs x /tmp && echo mounted; ls /dev | wc -l")  # fmt: skip
     assert "Seccomp:\t0" in text and "mounted" in text
     assert int(text.split()[-1]) > 20
 
