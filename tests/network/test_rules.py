@@ -239,11 +239,14 @@ def test_shared_chains_stay_while_another_instance_uses_them() -> None:
 
 
 def test_parse_save() -> None:
-    text = "# c\n*nat\n:PREROUTING ACCEPT [1:2]\n:TRINE - [0:0]\n-A TRINE -i trine0 -j RETURN\nCOMMIT\n"
+    text = (
+        "# c\n*nat\n:PREROUTING ACCEPT [1:2]\n:TRINE - [0:0]\n"
+        "-A TRINE -i trine0 -j RETURN\n-A TRINE\nCOMMIT\n"
+    )
     actual = ch.parse_save(text)
-    assert actual.chains == {("nat", "PREROUTING"): [], ("nat", "TRINE"): ["-i trine0 -j RETURN"]}
+    assert actual.chains == {("nat", "PREROUTING"): [], ("nat", "TRINE"): ["-i trine0 -j RETURN", ""]}
     assert actual.policies == {("nat", "PREROUTING"): "ACCEPT"}
-    assert actual.count_rules() == 1
+    assert actual.count_rules() == 2
 
 
 def test_render_groups_by_table_and_keeps_order() -> None:

@@ -177,6 +177,8 @@ def test_orphans_are_removed_and_strangers_are_not(each_backend: Rig) -> None:
         ["-A", "FORWARD", "-i", "trine0", "-s", "172.17.0.66", "-j", "DROP"],
         ["-I", "TRINE-USER", "-i", "trine0", "-d", "10.1.1.1", "-j", "DROP"],
         ["-t", "nat", "-A", "TRINE", "-i", "br-other", "-j", "RETURN"],
+        ["-A", "FORWARD"],  # counts only
+        ["-A", "INPUT", "-m", "comment", "--comment", 'two words "quoted"', "-j", "ACCEPT"],
     )
     for rule in strangers:
         host.on_host(program, *rule)

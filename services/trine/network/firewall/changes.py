@@ -65,12 +65,12 @@ def parse_save(text: str) -> Actual:
         if line.startswith("*"):
             table = line[1:].strip()
         elif line.startswith(":"):
-            name, policy, *_ = line[1:].split()
+            name, policy = line[1:].split()[:2]
             actual.chains.setdefault((table, name), [])
             if policy != "-":
                 actual.policies[table, name] = policy
         elif line.startswith("-A "):
-            _, name, rule = line.split(" ", 2)
+            name, _, rule = line[3:].partition(" ")  # a rule may be empty: it counts packets only
             actual.chains.setdefault((table, name), []).append(rule.strip())
     return actual
 
