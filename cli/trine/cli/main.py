@@ -203,10 +203,19 @@ def _die_of(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def main() -> int:
-    """Run the program on sys.argv; return its exit status."""
+def _streams() -> None:
+    """Write UTF-8 whatever the locale says, and whole: an unbuffered standard output (PYTHONUNBUFFERED)
+    takes part of a write for all of it when a signal comes between."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    if getattr(sys.stdout, "write_through", False):
+        line = os.isatty(1)
+        sys.stdout = open(1, "w", 1 if line else -1, "utf-8", "surrogateescape", closefd=False)
+
+
+def main() -> int:
+    """Run the program on sys.argv; return its exit status."""
+    _streams()
     try:
         try:
             status = run(sys.argv[1:])
