@@ -22,7 +22,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [sys.executable, str(HERE / "fake_engine.py"), str(path)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    assert process.stdout.readline() == "ready 0\n"
     yield f"unix://{path}"
     process.terminate()
     process.wait()

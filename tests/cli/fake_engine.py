@@ -1,6 +1,7 @@
 """A grpc.aio server with the engine's real stubs and scripted answers, run as a process of its own.
 
-``python fake_engine.py SOCKET``: serves until SIGTERM. Answers are functions of the request, so that the
+``python fake_engine.py SOCKET [CERTIFICATES]``: serves until SIGTERM, with a folder of certificates also
+on a free port with mutual TLS. Says "ready PORT". Answers are functions of the request, so that the
 client's every kind of call meets the real gRPC implementation.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -104,20 +106,25 @@ class System(system_pb2_grpc.SystemServiceServicer):
             await asyncio.sleep(3600)
 
 
-async def main(path: str, window: str) -> None:
-    options = [
-        ("grpc.max_receive_message_length", 64 * MEGABYTE),
-        ("grpc.max_send_message_length", 64 * MEGABYTE),
-    ]
-    if window:
-        options.append(("grpc.http2.lookahead_bytes", int(window)))
+async def main(path: str, certificates: str) -> None:
+    options = [("grpc.max_receive_message_length", 64 * MEGABYTE)]
+    options.append(("grpc.max_send_message_length", 64 * MEGABYTE))
     server = grpc.aio.server(options=options)
     container_pb2_grpc.add_ContainerServiceServicer_to_server(Containers(), server)  # type: ignore[abstract]
     image_pb2_grpc.add_ImageServiceServicer_to_server(Images(), server)  # type: ignore[abstract]
     system_pb2_grpc.add_SystemServiceServicer_to_server(System(), server)  # type: ignore[abstract]
     server.add_insecure_port(f"unix:{path}")
+    port = 0
+    if certificates:
+        folder = Path(certificates)
+        credentials = grpc.ssl_server_credentials(
+            [((folder / "key.pem").read_bytes(), (folder / "cert.pem").read_bytes())],
+            root_certificates=(folder / "ca.pem").read_bytes(),
+            require_client_auth=True,
+        )
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
-    print("ready", flush=True)
+    print("ready", port, flush=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
