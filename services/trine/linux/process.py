@@ -11,6 +11,7 @@ import signal
 from trine.linux.syscalls import libc, syscall
 
 CLONE_PIDFD = 0x1000
+CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x200000000
 
 PR_SET_PDEATHSIG = 1
@@ -40,10 +41,11 @@ class _CloneArguments(ctypes.Structure):
     ]
 
 
-def clone(flags: int, *, cgroup: int = -1) -> tuple[int, int]:
+def clone(flags: int, *, cgroup: int = -1, sibling: bool = False) -> tuple[int, int]:
     """Fork with clone3(2): return (pid, pidfd) in the parent and (0, -1) in the child.
 
-    ``flags`` are CLONE_NEW*; ``cgroup`` is a descriptor of a cgroup v2 directory to be born in.
+    ``flags`` are CLONE_NEW*; ``cgroup`` is a descriptor of a cgroup v2 directory to be born in;
+    with ``sibling`` our parent becomes the parent (CLONE_PARENT).
     Like os.fork, but without the interpreter's fork hooks: only for a process with one thread.
     Raises OSError.
     """
@@ -51,8 +53,10 @@ def clone(flags: int, *, cgroup: int = -1) -> tuple[int, int]:
     arguments = _CloneArguments(
         flags=flags | CLONE_PIDFD,
         pidfd=ctypes.addressof(descriptor),
-        exit_signal=signal.SIGCHLD,
+        exit_signal=0 if sibling else int(signal.SIGCHLD),  # CLONE_PARENT: as our own
     )
+    if sibling:
+        arguments.flags |= CLONE_PARENT
     if cgroup >= 0:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = cgroup
@@ -62,12 +66,12 @@ def clone(flags: int, *, cgroup: int = -1) -> tuple[int, int]:
 
 def pidfd_open(pid: int) -> int:
     """Return a pidfd (close-on-exec) of a process (pidfd_open(2)). Raises OSError."""
-    return syscall("pidfd_open", pid, 0)
+    return os.pidfd_open(pid)
 
 
 def pidfd_send_signal(descriptor: int, number: int) -> None:
     """Send a signal to the process of a pidfd: never to another that got its pid. Raises OSError."""
-    syscall("pidfd_send_signal", descriptor, number, None, 0)
+    signal.pidfd_send_signal(descriptor, number)
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
@@ -131,18 +135,19 @@ def default_action(number: int) -> None:
     syscall("rt_sigaction", number, default, None, 8)
 
 
-def argument_area() -> tuple[int, int]:
-    """Return the addresses of the first and behind the last byte of our argv (proc(5), stat 48, 49)."""
+def argument_area() -> ctypes.Array[ctypes.c_char]:
+    """Return the memory of our argv (proc(5), stat fields 48 and 49)."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rsplit(b")", 1)[1].split()
-    return int(fields[45]), int(fields[46])
+    first, end = int(fields[45]), int(fields[46])
+    return (ctypes.c_char * (end - first)).from_address(first)
 
 
-def set_title(area: tuple[int, int], title: list[str]) -> None:
+def set_title(area: ctypes.Array[ctypes.c_char], title: list[str]) -> None:
     """Overwrite argv in place, so that ps shows ``title``; cut when the area is too small."""
-    room = area[1] - area[0]
-    text = b"\0".join(part.encode("utf-8", "replace") for part in title)[: room - 1]
-    ctypes.memmove(area[0], text.ljust(room, b"\0"), room)
+    room = len(area)
+    text = b"\0".join([part.encode() for part in title])[: room - 1]
+    area.raw = text.ljust(room, b"\0")
 
 
 def set_limit(name: int, soft: int, hard: int) -> None:

@@ -17,6 +17,8 @@ KIND = int(socket.SOCK_SEQPACKET) | int(socket.SOCK_CLOEXEC)
 _FAMILY = int(socket.AF_UNIX)
 _NO_SIGNAL = int(socket.MSG_NOSIGNAL)
 _CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: dumps would make one a message
+_decode = json.JSONDecoder().decode
 _CUT = int(socket.MSG_TRUNC) | int(socket.MSG_CTRUNC)
 
 
@@ -33,7 +35,7 @@ def adopt(descriptor: int) -> socket.socket:
 
 def send(peer: socket.socket, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
     """Send one packet. Raises OSError (EMSGSIZE when it is too large, BlockingIOError when full)."""
-    data = json.dumps(message, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    data = _encode(message).encode("utf-8", "surrogateescape")
     ancillary = []
     if descriptors:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]
@@ -63,7 +65,7 @@ def receive(peer: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     try:
         if flags & _CUT:
             raise ValueError("packet too large")
-        message = json.loads(data.decode("utf-8", "surrogateescape"))
+        message = _decode(data.decode("utf-8", "surrogateescape"))
         if not isinstance(message, dict):
             raise ValueError("not a JSON object")
     except ValueError:

@@ -58,7 +58,7 @@ class RuntimeServicer(runtime_pb2_grpc.RuntimeServiceServicer):
         self, request: pb.SignalRuntimeContainerRequest, context: Any
     ) -> pb.SignalRuntimeContainerResponse:
         """See runtime.proto."""
-        await self._containers.signal(request.id, request.signal, request.all)
+        await self._containers.signal(request.id, request.signal, request.all, request.exec_id)
         return pb.SignalRuntimeContainerResponse()
 
     async def PauseRuntimeContainer(

@@ -10,6 +10,7 @@ watch, start, exec_create (spec in a passed file), exec_start, exec_state, pause
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import json
 import os
 import signal
@@ -121,23 +122,12 @@ class Shim:
         self._control = Peer(self, control)
         self._control.watching = True
         self.peers.add(self._control)
-        with open(f"{self.bundle}/config.json", "rb") as file:
-            config = json.load(file)
-        private = config.get("trine") or {}
-        self._resources = config["linux"].get("resources") or {}
-        self._own_pid_namespace = any(
-            n["type"] == "pid" and not n.get("path") for n in config["linux"]["namespaces"]
-        )
-        self.container = {"id": self.id, "seccomp_filter": private.get("seccomp_filter")}
-        if not self.container["seccomp_filter"]:
-            self.container["linux"] = {"seccomp": config["linux"].get("seccomp")}
-        self.group = Group(layout, config["linux"]["cgroupsPath"])
-        spec = dict(config["process"])
-        spec["open_stdin"] = private.get("open_stdin")
-        spec["stdin_once"] = private.get("stdin_once")
-        self.first = Process("", spec)
-        self.log = _open_log(private.get("log") or {})
-        self._config: dict[str, Any] | None = config
+        self._own_pid_namespace = bool(request["own_pid_namespace"])
+        self.container = {"id": self.id, "seccomp_filter": request.get("seccomp_filter")}
+        self.group = Group(layout, request["cgroup"])
+        self.first = Process("", request["process"])
+        self._log_options: dict[str, Any] = request["log"]
+        self.log: JsonLog | None = None
 
     # Life
 
@@ -145,22 +135,77 @@ class Shim:
         """Make the container and serve until it has ended and everybody has been told."""
         try:
             self._listen()
-            assert self._config is not None
-            shim_process.spawn_init(self.first, self._config, self.id, self.reactor, self.log)
+            self.log = _open_log(self._log_options)
+            self._make()
             self.watch_process(self.first)
-            self._warnings = self.group.create(self._resources)
             self._watch_memory()
-            self.group.join(self.first.pid)
-            self.say(self.first, {"joined": True})
         except ContainerError as error:
             self._fail_create(error)
         except OSError as error:
-            text = error.strerror or str(error)
-            self._fail_create(ContainerError(text if not error.filename else f"{error.filename}: {text}"))
-        self._config = None
+            self._fail_create(_explain(error))
         if not self._own_pid_namespace:
             self._reap_orphans()
         self.reactor.run()
+
+    def _make(self) -> None:
+        """Have a helper make cgroups and init, and wait for its word. Raises ContainerError, OSError.
+
+        What it takes to do that stays in the helper's memory, which ends with it: a shim that did it
+        itself would have 0.8 MB more of its own for as long as its container lives.
+        """
+        streams = self.first.streams(self.reactor, self.log)
+        sync, theirs = packets.pair()
+        report, ours = packets.pair()
+        helper = os.fork()
+        if not helper:
+            self._help(ours, sync, theirs, streams)
+        ours.close()
+        theirs.close()
+        self.first.release()
+        self.first.sync = sync
+        try:
+            message, descriptors = packets.receive(report)
+        except (OSError, ValueError):
+            message, descriptors = None, []
+        report.close()
+        os.waitpid(helper, 0)
+        if message is None:
+            raise ContainerError("the shim's helper died")
+        if descriptors:
+            self.first.pid, self.first.pidfd = int(message["pid"]), descriptors[0]
+        if "error" in message:
+            raise from_dict(message["error"])
+        self._warnings = message["warnings"]
+
+    def _help(
+        self,
+        report: socket.socket,
+        sync: socket.socket,
+        theirs: socket.socket,
+        streams: tuple[int, int, int] | None,
+    ) -> NoReturn:
+        """Make init (our parent's child) and its cgroups, in a helper; never returns."""
+        answer: dict[str, Any] = {}
+        descriptors: list[int] = []
+        try:
+            with open(f"{self.bundle}/config.json", "rb") as file:
+                config = json.load(file)
+            pid, pidfd = shim_process.spawn_init(config, self.id, theirs, streams)
+            answer["pid"] = pid
+            descriptors.append(pidfd)
+            answer["warnings"] = self.group.create(config["linux"].get("resources") or {})
+            self.group.join(pid)
+            packets.send(sync, {"joined": True})
+        except ContainerError as error:
+            answer["error"] = error.as_dict()
+        except OSError as error:
+            answer["error"] = _explain(error).as_dict()
+        except BaseException as error:
+            answer["error"] = ContainerError(f"{type(error).__name__}: {error}").as_dict()
+        try:
+            packets.send(report, answer, descriptors)
+        finally:
+            os._exit(0)
 
     def _listen(self) -> None:
         path = f"{self.state_directory}/shim.sock"
@@ -478,6 +523,11 @@ class Shim:
         return ContainerError(f"Container {self.id} is not running", "NOT_RUNNING")
 
 
+def _explain(error: OSError) -> ContainerError:
+    text = error.strerror or str(error)
+    return ContainerError(f"{error.filename}: {text}" if error.filename else text)
+
+
 def _open_log(options: dict[str, Any]) -> JsonLog | None:
     if options.get("driver", "none") == "none" or not options.get("path"):
         return None
@@ -515,7 +565,7 @@ def _resize(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list
     return {"event": "ok"}
 
 
-def _signal(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+def _send_signal(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
     target = shim.find(message)
     number = int(message["signal"])
     if target.state != RUNNING:
@@ -628,7 +678,7 @@ def _destroy(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: li
 _OPERATIONS = {
     "attach": _attach,
     "resize": _resize,
-    "signal": _signal,
+    "signal": _send_signal,
     "state": _state,
     "watch": _watch,
     "start": _start,
@@ -649,11 +699,13 @@ def main(request: dict[str, Any], control: socket.socket, layout: Layout) -> NoR
         for number in (0, 1, 2):
             os.dup2(null, number)
         os.close(null)
-        with open("/proc/self/comm", "w") as name:
-            name.write("trine-shim")
+        # Bare calls here and below: each layer of the library that a shim goes through is memory of its own.
+        name = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(name, b"trine-shim")
+        os.close(name)
         # The zygote ignores what could end us (SIGTERM, SIGHUP, …), and children, which we wait for.
-        # Not by the signal module: its enums would make 200 KB of pages our own.
-        process.default_action(_SIGCHLD)
+        # The bare module: ctypes and the enums of signal would be 300 KB of a shim's own.
+        _signal.signal(_SIGCHLD, 0)
         os.chdir("/")
         Shim(request, control, layout).run()
     except BaseException:

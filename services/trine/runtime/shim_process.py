@@ -133,28 +133,28 @@ def _size(spec: dict[str, Any]) -> tuple[int, int]:
 
 
 def spawn_init(
-    target: Process, config: dict[str, Any], container_id: str, reactor: Reactor, log: JsonLog | None
-) -> None:
-    """Clone a container's first process into its namespaces. Raises OSError, ContainerError."""
+    config: dict[str, Any],
+    container_id: str,
+    sync: socket.socket,
+    streams: tuple[int, int, int] | None,
+) -> tuple[int, int]:
+    """Clone a container's first process into its namespaces; return (pid, pidfd).
+
+    Called by a helper of the shim: the new process becomes the shim's child, not the helper's.
+    Raises OSError, ContainerError.
+    """
     flags, joins = _open_namespaces(config["linux"]["namespaces"])
-    streams = target.streams(reactor, log)
-    mine, theirs = packets.pair()
     pid_namespace = joins.pop("pid", -1)
     try:
         if pid_namespace >= 0:
             namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
-        pid, pidfd = process.clone(flags)
+        pid, pidfd = process.clone(flags, sibling=True)
         if not pid:
-            init.main(config, theirs, streams, joins, container_id)
+            init.main(config, sync, streams, joins, container_id)
     finally:
-        if pid_namespace >= 0:
-            _leave_pid_namespace()
-            os.close(pid_namespace)
         packets.close_all(list(joins.values()))
-    theirs.close()
-    target.release()
-    target.pid, target.pidfd, target.sync = pid, pidfd, mine
-    set_oom_score(pid, int(target.spec.get("oomScoreAdj") or 0))
+    set_oom_score(pid, int(config["process"].get("oomScoreAdj") or 0))
+    return pid, pidfd
 
 
 def spawn_exec(target: Process, first: Process, container: dict[str, Any], reactor: Reactor) -> None:

@@ -10,6 +10,7 @@ Everything a fork needs is imported here, once: a fork then shares nearly all of
 from __future__ import annotations
 
 import codecs
+import ctypes
 import fcntl
 import gc
 import os
@@ -82,7 +83,7 @@ def main() -> NoReturn:
 
 
 def _run(
-    message: dict[str, Any], descriptors: list[int], found: layout.Layout, area: tuple[int, int]
+    message: dict[str, Any], descriptors: list[int], found: layout.Layout, area: ctypes.Array[ctypes.c_char]
 ) -> NoReturn:
     """Be what the request asks for; never returns."""
     try:
