@@ -120,6 +120,7 @@ def test_a_read_only_root() -> None:
 
 def test_a_directory_as_root() -> None:
     asked = runtime_pb2.CreateRuntimeContainerRequest(id=ID, root_path="/srv/root")
+    asked.process.args.append("true")
     config = made(asked)
     assert config["root"]["path"] == "/srv/root"
     assert config["trine"]["overlay"] is None
@@ -321,6 +322,32 @@ def test_bad_security_is_refused(change: dict[str, Any], error: type[ValueError]
         made(asked)
     assert str(caught.value).startswith(words)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda r: r.process.args.append("a\0b"),
+        lambda r: r.process.env.append("A=\0"),
+        lambda r: r.mounts.add(kind=1, source="/a\0", target="/a"),
+        lambda r: r.mounts.add(kind=2, target="/a\0"),
+        lambda r: setattr(r, "hostname", "a\0"),
+        lambda r: setattr(r.process, "working_directory", "/\0"),
+        lambda r: r.devices.add(host_path="/dev/\0"),
+    ],
+)
+def test_a_nul_is_refused(spoil: Any) -> None:
+    asked = request()
+    spoil(asked)
+    with pytest.raises(spec.SpecError, match="a NUL in"):
+        made(asked)
+
+
+def test_no_command_and_a_cgroup_that_climbs() -> None:
+    with pytest.raises(spec.SpecError, match="No command specified"):
+        made(runtime_pb2.CreateRuntimeContainerRequest(id=ID))
+    with pytest.raises(spec.SpecError, match="invalid cgroup parent"):
+        made(request(cgroup_parent="/a/../../b"))
 
 
 def test_seccomp_choices() -> None:

@@ -86,6 +86,7 @@ def oci_spec(request: runtime_pb2.CreateRuntimeContainerRequest, facts: HostFact
         SpecError, capability_sets.CapabilityError, devices.DeviceError,
         seccomp_profile.ProfileError: all ValueErrors with one line for the user.
     """
+    _check_texts(request)
     security = request.security
     capabilities = capability_sets.granted(
         security.capabilities_add,
@@ -198,6 +199,23 @@ def resources(wanted: image_pb2.Resources) -> dict[str, Any]:
     if wanted.blkio_weight:
         result["blockIO"] = {"weight": wanted.blkio_weight}
     return result
+
+
+def _check_texts(request: runtime_pb2.CreateRuntimeContainerRequest) -> None:
+    """Refuse what execve(2) and mount(2) would cut short without a word: a NUL; and no command at all."""
+    process = request.process
+    if not process.args:
+        raise SpecError("No command specified")
+    texts = [*process.args, *process.env, process.working_directory, process.user]
+    texts += [request.hostname, request.domainname, request.root_path, request.cgroup_parent]
+    texts += [text for mount in request.mounts for text in (mount.source, mount.target, *mount.options)]
+    texts += [text for device in request.devices for text in (device.host_path, device.container_path)]
+    texts += [file.target for file in request.managed_files]
+    for text in texts:
+        if "\0" in text:
+            raise SpecError("invalid argument: a NUL in " + repr(text))
+    if ".." in request.cgroup_parent.split("/"):
+        raise SpecError(f"invalid cgroup parent: {request.cgroup_parent}")
 
 
 def _process(
