@@ -742,7 +742,8 @@ def test_prune_forgets_what_no_name_needs(service: ImageProcess) -> None:
     assert answer.ids
     assert good(build(service, named)).steps == []
     assert len(good(build(service, loose)).steps) == 1
-    use(service, lambda c: c.stub.PruneBuildCache(pb.PruneBuildCacheRequest(all=True)))
+    answer = use(service, lambda c: c.stub.PruneBuildCache(pb.PruneBuildCacheRequest(all=True)))
+    assert answer.ids
     usage = use(service, lambda c: c.stub.GetImageDiskUsage(pb.GetImageDiskUsageRequest()))
     assert (usage.build_cache_entries, usage.build_cache_size_bytes) == (0, 0)
     assert len(good(build(service, named)).steps) == 1
@@ -883,3 +884,19 @@ def test_oddities_are_refused_in_one_line(service: ImageProcess) -> None:
     assert result.error is not None
     assert "max depth exceeded" in result.error.message
     wait_clean(service)
+
+
+def test_a_stop_ends_a_build_and_leaves_nothing(service: ImageProcess) -> None:
+    async def go() -> None:
+        async with Caller(service) as caller:
+
+            async def runner(step: pb.ExecStep) -> pb.ExecStepResult:
+                await asyncio.to_thread(service.stop)
+                return pb.ExecStepResult(container_id=step.container_id)
+
+            result = await caller.build("FROM base:1\nRUN echo stop", runner=runner, no_cache=True)
+            assert result.error is not None
+        assert leftovers(service) == []
+        await service.start()
+
+    asyncio.run(go())

@@ -26,6 +26,9 @@ class Builder(Protocol):
     def usage(self) -> tuple[int, int]:
         """Return bytes and entries only the build cache keeps (called in a thread)."""
 
+    def close(self) -> None:
+        """Wait for builds that were cancelled to undo what they did."""
+
 
 def load_builder(store: ImageStore) -> Builder:
     """Return the builder over a store. Raises UnsupportedError when it is not installed."""

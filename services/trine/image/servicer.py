@@ -24,6 +24,8 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
 
     def close(self) -> None:
         """Wait for running work; the store is closed by its owner."""
+        if self._builder is not None:
+            self._builder.close()
         self._bridge.close()
 
     # --- images --------------------------------------------------------------------------------

@@ -118,8 +118,15 @@ class BuildService:
         return pb.PruneBuildCacheResponse(ids=ids)
 
     def usage(self) -> tuple[int, int]:
-        """Return bytes and entries only the cache keeps: its images are images like others, so no bytes."""
-        return 0, len(self._cache.entries())
+        """Return bytes and entries that only the cache keeps: none, as with Docker's classic builder.
+
+        The images of steps are images like others and counted there; an entry only points to one.
+        """
+        return 0, 0
+
+    def close(self) -> None:
+        """Wait for builds that were cancelled to undo what they did."""
+        self._bridge.close()
 
 
 class _Listener:
