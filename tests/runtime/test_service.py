@@ -116,7 +116,6 @@ def test_inside_it_is_as_in_docker(rig: Rig) -> None:
     assert "Seccomp:\t2" in text
     assert "inside\n" in text
     for name in (
-        "core",
         "fd",
         "full",
         "mqueue",
@@ -132,7 +131,7 @@ def test_inside_it_is_as_in_docker(rig: Rig) -> None:
         assert f"\n{name}\n" in text
     assert "console" not in text
     assert "Read-only file system" in text
-    assert text.endswith("lo\n100\n")
+    assert "lo\n100\n" in text  # stdout and stderr are two pipes: which ends the log is chance
 
 
 def test_privileged_and_read_only(rig: Rig) -> None:
