@@ -170,6 +170,27 @@ def test_bad_flags_are_one_line_and_exit_1(rig: Rig, flags: list[str], message: 
     assert "trine0" not in rig.links()
 
 
+def test_a_damaged_database_is_one_line(rig: Rig) -> None:
+    rig.start()
+    rig.stop()
+    (rig.data_root / "network" / "network.db").write_bytes(b"not a database" * 300)
+    for name in ("network.db-wal", "network.db-shm"):
+        (rig.data_root / "network" / name).unlink(missing_ok=True)
+    done = subprocess.run(rig.command(), capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "file is not a database" in done.stderr.splitlines()[-1]
+
+
+def test_roots_have_one_owner(rig: Rig) -> None:
+    rig.start("--bridge", "none")
+    for other in (["--data-root", f"{rig.directory}/other"], ["--exec-root", f"{rig.directory}/other"]):
+        command = [*rig.command("--bridge", "none", "--listen", f"unix://{rig.directory}/s"), *other]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 1
+        assert "another trine-network uses" in done.stderr
+    assert info(rig).default_bridge == ""
+
+
 def _dns_server(host: Rig, kind: int) -> socket.socket:
     def make() -> socket.socket:
         made = socket.socket(socket.AF_INET, kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"trine-network: {error.message}", file=sys.stderr)
     except OSError as error:
         print(f"trine-network: {error}", file=sys.stderr)
+    except Exception as error:  # a damaged database, a host we do not understand: one line, not a trace
+        logs.get_logger("network").debug("cannot start", trace=traceback.format_exc())
+        text = " ".join(str(error).split())
+        print(f"trine-network: cannot start: {type(error).__name__}: {text}", file=sys.stderr)
     return 1
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+from trine.kit.errors import ConflictError
+from trine.kit.files import lock_file
 from trine.kit.logs import get_logger
 from trine.network import forwarding, resolv
 from trine.network.firewall.manager import Firewall, detect
@@ -22,6 +26,16 @@ from trine.network.state import Config, State
 from trine.network.store import NetworkStore, SandboxStore
 
 
+def _lock(path: Path) -> int:
+    descriptor = lock_file(path)
+    if descriptor is None:
+        raise ConflictError(
+            f"another trine-network uses {path.parent}: stop it first, or choose other roots",
+            reason="ROOT_IN_USE",
+        )
+    return descriptor
+
+
 class NetworkProgram:
     """Everything of one trine-network."""
 
@@ -32,8 +46,10 @@ class NetworkProgram:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="links")
         # Deleting a veth blocks for 22 ms: those wait for each other, never a create.
         self._sweepers = ThreadPoolExecutor(2, thread_name_prefix="sweep")
-        self._network_store = NetworkStore(config.data_root)
         config.exec_root.mkdir(parents=True, exist_ok=True)
+        (config.data_root / "network").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._locks = [_lock(config.data_root / "network" / "lock"), _lock(config.exec_root / "network.lock")]
+        self._network_store = NetworkStore(config.data_root)
         self._sandbox_store = SandboxStore(config.exec_root)
         self._firewall: Firewall | None = None
         if config.iptables:
@@ -138,6 +154,8 @@ class NetworkProgram:
         self._sweepers.shutdown()
         self._sandbox_store.close()
         self._network_store.close()
+        for lock in self._locks:
+            os.close(lock)
 
     async def remove(self) -> None:
         """Take everything of this instance off the host: sandboxes, bridges, rules, holder, pins.
