@@ -25,6 +25,21 @@ LEAN = {
     "trine/runtime/shim.py",
     "trine/runtime/init.py",
     "trine/runtime/enter.py",
+    "trine/runtime/archive_tree.py",
+    "trine/runtime/archive_worker.py",
+    "trine/runtime/cgroup_mounts.py",
+    "trine/runtime/copy_up.py",
+    "trine/runtime/execution.py",
+    "trine/runtime/failure.py",
+    "trine/runtime/import_guard.py",
+    "trine/runtime/json_log.py",
+    "trine/runtime/packets.py",
+    "trine/runtime/pid1.py",
+    "trine/runtime/reactor.py",
+    "trine/runtime/rootfs.py",
+    "trine/runtime/shim_process.py",
+    "trine/runtime/stdio.py",
+    "trine/runtime/users.py",
 }
 # Decisions: neither grpc nor system calls.
 PURE = {
