@@ -27,6 +27,9 @@ _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
 _UNIT = r"(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)"
 _SPAN = rf"(?:Less than a second|(?:About )?an? {_UNIT}|About \d+ {_UNIT}|\d+ {_UNIT})"
 _RULES: tuple[tuple[str, str], ...] = (
+    # One write or two: whether the colour ends between them is chance.
+    (r"\x1b\[0m\x1b\[91m", ""),
+    (r"(Python version:) +3\.\d+\.\d+", r"\1  <PYTHON>"),
     # How contents are hashed is the engine's own affair.
     (r"(COPY|ADD) (file|dir|multi):[0-9a-f]{16}", r"\1 \2:<HASH>"),
     (r"\b[0-9a-f]{64}\b", "<ID>"),

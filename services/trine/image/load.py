@@ -34,7 +34,11 @@ Tell = Callable[[str], None]
 
 
 def _invalid(text: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"invalid archive: {text}", reason="INVALID_ARCHIVE")
+    if text == "unexpected EOF":  # cut off: in Docker's words
+        text = f"Error processing tar file(exit status 1): {text}"
+    else:
+        text = f"invalid archive: {text}"
+    return InvalidArgumentError(text, reason="INVALID_ARCHIVE")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from trine.image.layers import tarformat
 from trine.image.manifests import MANIFEST_ANNOTATION, as_oci, manifest_of
 from trine.image.models import Image
 from trine.image.operation import Operation
-from trine.image.store import ImageStore
+from trine.image.store import ImageStore, no_such_image
+from trine.kit.errors import NotFoundError
 
 _CHUNK = 1024 * 1024
 
@@ -36,7 +37,10 @@ def chosen(store: ImageStore, names: list[str]) -> list[tuple[Image, tuple[str, 
                 if image_id is not None:
                     images.append((store.image(image_id), [str(parsed.with_tag(tag))]))
         if not images:
-            image = store.resolve(name)
+            try:
+                image = store.resolve(name)
+            except NotFoundError as error:
+                raise no_such_image(name) from error  # in the words given: save adds no tag
             by_id = reference.id_prefix_matches(image.id, name)
             named = [] if by_id or parsed is None or parsed.digest else [str(parsed.with_default_tag())]
             images.append((image, named))
