@@ -36,6 +36,7 @@ async def read_archive(
     copy = runtime_pb2.ReadArchiveRequest(target=target, stat_only=request.stat_only)
     if not request.stat_only:
         core.events.container(entry.container, "archive-path", path=request.target.path)
+    await leaf.ready()
     try:
         async for answer in leaf.stream(leaf.stub.ReadArchive(copy)):
             yield answer
@@ -63,6 +64,7 @@ async def write_archive(
             yield runtime_pb2.WriteArchiveRequest(chunk=request.chunk)
 
     leaf = core.leaves.runtime
+    await leaf.ready()
     try:
         answer = await leaf.client_stream(leaf.stub.WriteArchive(forward()))
     except EngineError as error:

@@ -49,6 +49,7 @@ async def attach_container(
             await prepare_container(core, entry)
         core.events.container(entry.container, "attach")
     leaf = core.leaves.runtime
+    await leaf.ready()
     call = leaf.stub.AttachProcess()
     await call.write(runtime_pb2.AttachProcessRequest(target=target))
     pump = asyncio.create_task(_pump(requests, call))
@@ -95,6 +96,7 @@ async def read_log(
     copy.CopyFrom(request)
     copy.container_id = entry.id
     leaf = core.leaves.runtime
+    await leaf.ready()
     async for answer in leaf.stream(leaf.stub.ReadLog(copy)):
         yield answer
 

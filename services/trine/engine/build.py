@@ -44,6 +44,7 @@ class Build:
     ) -> AsyncIterator[image_pb2.BuildImageResponse]:
         """Yield what the client is to see; raises EngineError. Whatever happens, steps are cleaned up."""
         leaf = self.core.leaves.image
+        await leaf.ready()
         call = leaf.stub.BuildImage()
         pump = asyncio.create_task(self._pump(requests, call))
         self.core.builds_running += 1
@@ -108,6 +109,7 @@ class Build:
         request = await self._request(step)
         leaf = core.leaves.runtime
         await leaf(leaf.stub.CreateRuntimeContainer, request)
+        await leaf.ready()
         attach = leaf.stub.AttachProcess()
         target = runtime_pb2.AttachTarget(container_id=step.container_id, stdout=True, stderr=True)
         try:

@@ -24,6 +24,7 @@ async def export_container(
     """Yield a tar of the root file system; raises NotFoundError."""
     entry = core.registry.find(request.container)
     leaf = core.leaves.image
+    await leaf.ready()
     async for answer in leaf.stream(leaf.stub.ExportSnapshot(image_pb2.ExportSnapshotRequest(key=entry.id))):
         yield container_pb2.ExportContainerResponse(chunk=answer.chunk)
     core.events.container(entry.container, "export")

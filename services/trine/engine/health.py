@@ -133,6 +133,7 @@ async def _run(core: Core, entry: Entry, exec_id: str, command: list[str], outpu
         leaf.stub.CreateProcess,
         runtime_pb2.CreateProcessRequest(container_id=entry.id, exec_id=exec_id, process=process),
     )
+    await leaf.ready()
     call = leaf.stub.AttachProcess()
     target = runtime_pb2.AttachTarget(container_id=entry.id, exec_id=exec_id, stdout=True, stderr=True)
     await call.write(runtime_pb2.AttachProcessRequest(target=target))

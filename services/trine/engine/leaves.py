@@ -11,6 +11,8 @@ import grpc
 from trine.kit import errors
 from trine.v1 import image_pb2_grpc, network_pb2_grpc, runtime_pb2_grpc
 
+RESTART_SECONDS = 3.0  # a service that was killed is back in less
+
 S = TypeVar("S")
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -25,16 +27,20 @@ def translate(error: grpc.RpcError, leaf: str) -> errors.EngineError:
     call: Any = error
     own_words = any(key == "grpc-status-details-bin" for key, _ in call.trailing_metadata() or ())
     if not own_words and call.code() == grpc.StatusCode.UNAVAILABLE:
-        return errors.UnavailableError(
-            f"the {leaf} service does not answer; it is being restarted, try again",
-            reason="SERVICE_UNAVAILABLE",
-            metadata={"service": leaf},
-        )
+        return _away(leaf)
     if not own_words and call.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceededError(
             f"the {leaf} service did not answer in time", metadata={"service": leaf}
         )
     return errors.from_rpc_error(error)
+
+
+def _away(leaf: str) -> errors.UnavailableError:
+    return errors.UnavailableError(
+        f"the {leaf} service does not answer; it is being restarted, try again",
+        reason="SERVICE_UNAVAILABLE",
+        metadata={"service": leaf},
+    )
 
 
 def is_away(error: BaseException) -> bool:
@@ -51,6 +57,23 @@ class Leaf(Generic[S]):
         self.channel = channel
         self.stub = stub
         self.timeout_seconds = timeout_seconds
+
+    async def ready(self) -> None:
+        """Wait until the service can be reached, a restart long; raises UnavailableError when it cannot.
+
+        Only what was not sent waits: a call that broke midway is not sent twice.
+        """
+        state = self.channel.get_state(try_to_connect=True)
+        if state is grpc.ChannelConnectivity.READY:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + RESTART_SECONDS
+        while state is not grpc.ChannelConnectivity.READY:
+            try:
+                await asyncio.wait_for(self.channel.wait_for_state_change(state), until - loop.time())
+            except TimeoutError:
+                raise _away(self.name) from None
+            state = self.channel.get_state(try_to_connect=True)
 
     async def __call__(
         self,
@@ -69,11 +92,12 @@ class Leaf(Generic[S]):
         limit = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         while True:
             try:
+                await self.ready()
                 return await method(request, timeout=limit or None)
-            except grpc.RpcError as error:
-                translated = translate(error, self.name)
+            except (grpc.RpcError, errors.UnavailableError) as error:
+                translated = translate(error, self.name) if isinstance(error, grpc.RpcError) else error
                 if not is_away(translated) or loop.time() >= until:
-                    raise translated from error
+                    raise translated from None
             await asyncio.sleep(0.05)
 
     async def client_stream(self, call: Awaitable[R]) -> R:

@@ -128,11 +128,13 @@ def _raw(
     tell: _Tell | None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """Return a handler that hands bytes on, with the caller's deadline; ``tell`` sees what succeeded."""
-    leaf = "image" if "ImageService" in path else "network"
+    service: Any = core.leaves.image if "ImageService" in path else core.leaves.network
+    leaf: str = service.name
 
     async def to_one(request: Any, context: Any) -> bytes:
         open_call: Any = channel.stream_unary(path) if streams_in else channel.unary_unary(path)
         seen = _Seen(request, streams_in)
+        await service.ready()
         try:
             answer: bytes = await open_call(seen.outgoing(), timeout=context.time_remaining())
         except grpc.RpcError as error:
@@ -144,6 +146,7 @@ def _raw(
     async def to_many(request: Any, context: Any) -> AsyncIterator[bytes]:
         open_call: Any = channel.stream_stream(path) if streams_in else channel.unary_stream(path)
         seen = _Seen(request, streams_in)
+        await service.ready()
         call = open_call(seen.outgoing(), timeout=context.time_remaining())
         last = b""
         try:

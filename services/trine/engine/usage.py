@@ -42,6 +42,7 @@ async def watch_usage(
     if entries and not running:
         return
     leaf = core.leaves.runtime
+    await leaf.ready()
     call = leaf.stub.WatchUsage(runtime_pb2.WatchUsageRequest(container_ids=running, once=request.once))
     async for answer in leaf.stream(call):
         yield answer
