@@ -34,6 +34,24 @@ def test_forwarding_is_turned_on_and_the_host_is_no_open_router(each_backend: Ri
     assert "nameserver" in found.resolv_conf
 
 
+def test_ipv6_forwarding_is_turned_on_when_needed_and_only_for_us(each_backend: Rig) -> None:
+    host = each_backend
+    host.start()
+    assert not info(host).ipv6_forwarding
+    assert ":FORWARD DROP" not in host.rules(6)
+    host.network("six", enable_ipv6=True)
+    assert info(host).ipv6_forwarding
+    assert ":FORWARD DROP" in host.rules(6)
+    assert r.ping(host.sandbox("one", "six").netns_path, r.OUTSIDE6)
+    # The same after a boot that forgot both.
+    host.kill()
+    host.on_host("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+    host.on_host(f"ip6tables-{host.backend}", "-P", "FORWARD", "ACCEPT")
+    host.start()
+    assert info(host).ipv6_forwarding
+    assert ":FORWARD DROP" in host.rules(6)
+
+
 def test_forwarding_that_was_on_leaves_the_policy(rig: Rig) -> None:
     rig.on_host("sysctl", "-qw", "net.ipv4.ip_forward=1")
     rig.start()

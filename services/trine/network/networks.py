@@ -95,22 +95,30 @@ class Networks:
     async def realise(self, network: Network) -> None:
         """Make bridge and rules of a network. Raises OSError, EngineError."""
         await self._call(lambda: self._links.ensure_bridge(network))
-        self.prepare_host(network)
+        turned_on = self.prepare_host(network)
         if self._firewall is not None:
             await self._firewall.add_network(network, 4)
             if needs_ipv6_firewall(network):
                 await self._firewall.add_network(network, 6)
+            if turned_on:
+                await self._firewall.drop_forward_policy(6)
 
-    def prepare_host(self, network: Network) -> None:
-        """Turn on what the network needs of the host: IPv6 forwarding, bridge netfilter for icc=false."""
-        if network.pool6 is not None and self._config.ip_forward:
-            forwarding.turn_on_ipv6()
+    def prepare_host(self, network: Network) -> bool:
+        """Turn on what the network needs of the host: IPv6 forwarding, bridge netfilter for icc=false.
+
+        Returns whether IPv6 forwarding was off before and is on now: then the host was no router, and
+        the policy of FORWARD must keep it so for everybody else.
+        """
+        turned_on = False
+        if network.pool6 is not None and self._config.ip_forward and not forwarding.ipv6_forwarding():
+            turned_on = forwarding.turn_on_ipv6()
         if not network.icc and self._firewall is not None and not forwarding.turn_on_bridge_netfilter():
             raise InternalError(
                 "cannot restrict inter-container communication: bridge netfilter is not available "
                 "(modprobe br_netfilter)",
                 reason="BRIDGE_NETFILTER",
             )
+        return turned_on
 
     async def _undo(self, network: Network) -> None:
         try:

@@ -55,17 +55,18 @@ class Reconciler:
         trash = self._load_sandboxes()
         await self._plan_default()
         ready = [network for network in self._state.networks.values() if network.is_bridge]
+        turned_on_6 = False
         for network in ready:
             self._links.claim_bridge(network.bridge)
             try:
                 self._links.ensure_bridge(network)
-                self._networks.prepare_host(network)
+                turned_on_6 = self._networks.prepare_host(network) or turned_on_6
             except (OSError, EngineError) as error:
                 if network.builtin:
                     raise
                 self._log.error("cannot restore network", network=network.name, error=str(error))
         self._take_addresses()
-        await self._synchronise_firewall(ready, gone, found.turned_on)
+        await self._synchronise_firewall(ready, gone, found.turned_on, turned_on_6)
         for network in gone:
             if not network.foreign_bridge:
                 self._links.delete_bridge(network.bridge)
@@ -154,18 +155,22 @@ class Reconciler:
             for endpoint in sandbox.endpoints:
                 self._state.take(endpoint)
 
-    async def _synchronise_firewall(self, ready: list[Network], gone: list[Network], turned_on: bool) -> None:
+    async def _synchronise_firewall(
+        self, ready: list[Network], gone: list[Network], turned_on: bool, turned_on_6: bool
+    ) -> None:
         if self._firewall is None:
             return
         sandboxes = list(self._state.sandboxes.values())
         rules = [rule for s in sandboxes for rule in sandbox_rules(s, self._state, 4)]
         await self._firewall.synchronise(4, ready, rules, gone)
         if turned_on:
-            await self._firewall.drop_forward_policy()
+            await self._firewall.drop_forward_policy(4)
         six = [network for network in ready if needs_ipv6_firewall(network)]
         if six or any(needs_ipv6_firewall(network) for network in gone):
             rules = [rule for s in sandboxes for rule in sandbox_rules(s, self._state, 6)]
             await self._firewall.synchronise(6, six, rules, gone)
+        if turned_on_6:
+            await self._firewall.drop_forward_policy(6)
 
     def _remove_orphans(self, ready: list[Network]) -> None:
         """Remove links on our bridges and pins that no row knows."""

@@ -132,10 +132,10 @@ class Firewall:
                 if attempt == 4:
                     raise
 
-    async def drop_forward_policy(self) -> None:
+    async def drop_forward_policy(self, version: int) -> None:
         """Set the policy of FORWARD to DROP, as Docker does when it turned forwarding on itself."""
         change = Change(ch.POLICY, "filter", "FORWARD", policy="DROP")
-        await self._call(lambda: self.backend.apply(4, [change]))
+        await self._call(lambda: self.backend.apply(version, [change]))
 
     async def add_network(self, network: Network, version: int) -> None:
         """Add a network's rules. Raises InternalError."""
