@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
@@ -18,7 +20,7 @@ COUNTER = "mkdir /w; echo page >/w/index.html; httpd -h /w; i=0; while :; do ech
 
 def wait_for_page(stack: Stack) -> None:
     done = stack.sh(
-        "curl -sS -m 2 --retry 20 --retry-connrefused --retry-delay 0 --retry-max-time 4 localhost:8080"
+        "curl -sS -m 2 --retry 40 --retry-all-errors --retry-delay 0 --retry-max-time 4 localhost:8080"
     )
     assert done.stdout == "page\n", done.stderr
 
@@ -71,11 +73,7 @@ def test_an_end_while_nobody_looked_is_told_truly(stack: Stack) -> None:
     time.sleep(1.5)
     stack.start()
     assert stack.inspect("ends", "{{.State.Status}} {{.State.ExitCode}}") == "exited 23"
-    finished = (
-        stack.inspect("ends", "{{.State.FinishedAt.Unix}}")
-        if False
-        else stack.inspect("ends", "{{.State.FinishedAt}}")
-    )
+    finished = stack.inspect("ends", "{{.State.FinishedAt}}")
     moment = time.mktime(time.strptime(finished[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
     assert before - 1 <= moment <= before + 1.4
     assert stack.must("logs", "ends") == "last words"
@@ -86,13 +84,8 @@ def test_a_restart_policy_holds_over_a_restart(stack: Stack) -> None:
     stack.sleeper("always", "--restart", "always")
     stack.sleeper("never")
     stack.kill("image", "network", "runtime", "zygote", "trined")
-    for name in ("always", "never"):
-        del name
     for pid, words in stack.processes().items():
         if "sleep" in words or "trap" in words:
-            import os
-            import signal
-
             os.kill(pid, signal.SIGKILL)
     stack.start()
     time.sleep(0.5)

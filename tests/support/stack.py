@@ -231,9 +231,15 @@ class Stack:
 
     def service_pid(self, name: str) -> int:
         """Return the pid of a service ("image", …), "trined" or "zygote"; 0 when it does not run."""
-        wanted = {"trined": r"/trined\b|trine\.supervisor", "zygote": "zygote"}.get(
-            name, rf"trine\.{name}\.main|trine-{name}\b"
-        )
+        if name == "zygote":  # the child of the runtime service with that title
+            runtime = self.service_pid("runtime")
+            children = Path(f"/proc/{runtime}/task").glob("*/children") if runtime else []
+            for child in (pid for file in children for pid in file.read_text().split()):
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"trine-zygote"):
+                        return int(child)
+            return 0
+        wanted = {"trined": r"/trined\b|trine\.supervisor"}.get(name, rf"trine\.{name}\.main|trine-{name}\b")
         exec_root = str(self.exec_root)
         for pid, words in self.processes().items():
             if re.search(wanted, words) and exec_root in words and "nsenter" not in words.split()[0]:
@@ -243,8 +249,10 @@ class Stack:
     def kill(self, *names: str) -> None:
         """kill -9 services by name, at the same time."""
         pids = [self.service_pid(name) for name in names]
-        assert all(pids), f"not all of {names} run: {self.processes()}"
-        for pid in pids:
+        # The zygote starts with the first container: among others it may not be there yet.
+        missing = [name for name, pid in zip(names, pids, strict=True) if not pid]
+        assert not missing or (missing == ["zygote"] and len(names) > 1), self.processes()
+        for pid in filter(None, pids):
             os.kill(pid, signal.SIGKILL)
         if "trined" in names and self.trined is not None:
             self.trined.wait()

@@ -46,8 +46,13 @@ def test_a_container_reaches_itself_and_its_neighbour_through_the_host(stack: St
     for name in ("web", "near"):
         assert (
             # (wget of Debian's busybox-static dies of SIGSEGV where there is no C library to look names up with.)
-            stack.must("exec", name, "sh", "-c",
-                       f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {HOST_ADDRESS} 8080 | tail -n 1")
+            stack.must(
+                "exec",
+                name,
+                "sh",
+                "-c",
+                f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {HOST_ADDRESS} 8080 | tail -n 1",
+            )
             == "web"
         )
 
