@@ -166,6 +166,26 @@ def test_reader_that_goes_away(engine: str) -> None:
     assert done.returncode == 141
 
 
+def test_argument_that_is_no_text(engine: str) -> None:
+    done = subprocess.run(
+        [*TRINE, "start", b"\xff"], env={**os.environ, "TRINE_HOST": engine}, capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"invalid argument: not valid UTF-8\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(engine: str, closed: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{TRINE[0]} ps -q {closed}"],
+        env={**os.environ, "TRINE_HOST": engine},
+        capture_output=True,
+        timeout=30,
+    )
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert done.stdout == (b"" if " >" in f" {closed}" else b"000000000000\n" * 2)
+
+
 def test_no_permission(tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("root only")

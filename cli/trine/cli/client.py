@@ -240,12 +240,16 @@ class Client:
         """
         path, request, response, _, _ = METHODS[method]
         try:
+            message = None if fields is None else wire.encode(request, fields)
+        except UnicodeEncodeError:
+            raise Failure("invalid argument: not valid UTF-8") from None
+        try:
             stream = self.connection.open(path, timeout)
         except TransportError as error:
             raise self.lost(error) from None
         call = Call(self, stream, request, response)
-        if fields is not None:
-            call.send(fields, end=True)
+        if message is not None:
+            stream.send(message, end=True)
         return call
 
     def call(self, method: str, fields: Mapping[str, Any] | None = None) -> wire.Message:

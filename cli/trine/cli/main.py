@@ -206,6 +206,14 @@ def _die_of(number: int) -> None:
 def _streams() -> None:
     """Write UTF-8 whatever the locale says, and whole: an unbuffered standard output (PYTHONUNBUFFERED)
     takes part of a write for all of it when a signal comes between."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed by the caller: else the next socket would become standard input
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     if getattr(sys.stdout, "write_through", False):

@@ -90,7 +90,7 @@ def _encode_one(number: int, sort: str, of: str, value: Any) -> bytes:
     if sort == "message":
         raw = value if isinstance(value, bytes) else encode(of, value)
     elif sort == "string":
-        raw = value.encode("utf-8", "surrogateescape")
+        raw = value.encode()
     elif sort == "bytes":
         raw = bytes(value)
     else:

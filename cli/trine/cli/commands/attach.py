@@ -65,4 +65,4 @@ def run(app: App, values: Values) -> int:
         session.close()
     if session.detached:
         raise Failure("read escape sequence")
-    return result_of(wait)
+    return result_of(wait, session.exit_code)

@@ -293,14 +293,22 @@ def _attached(app: App, values: Values, config: dict[str, Any], identifier: str)
             session.close()
         if session.detached:
             return 0
-    return result_of(wait)
+    return result_of(wait, session.exit_code if session is not None else None)
 
 
 def signal_sender(app: App, identifier: str) -> Any:
     """Return a function that sends a signal to a container and does not wait for the answer."""
 
     def send(number: int) -> None:
-        app.client.start("ContainerService.KillContainer", {"container": identifier, "signal": str(number)})
+        request = {"container": identifier, "signal": str(number)}
+        try:
+            app.client.start("ContainerService.KillContainer", request)
+        except Failure:
+            app.client.close()  # the daemon was restarted meanwhile: once more, on a new connection
+            try:
+                app.client.start("ContainerService.KillContainer", request)
+            except Failure as failure:
+                sys.stderr.write(f"{failure}\n")
 
     return send
 
@@ -314,8 +322,22 @@ def _settle(wait: Call) -> None:
         pass
 
 
-def result_of(wait: Call) -> int:
-    """Return the exit status a wait gives; raises Failure."""
+def result_of(wait: Call, told: int | None) -> int:
+    """Return the exit status a wait gives; raises Failure.
+
+    When the daemon has gone meanwhile, what the container's shim told is taken.
+    """
+    from trine.cli.client import UnreachableError
+
+    try:
+        return _waited(wait)
+    except UnreachableError:
+        if told is None:
+            raise
+        return told
+
+
+def _waited(wait: Call) -> int:
     status = _GENERIC
     for answer in wait:
         if answer.registered:

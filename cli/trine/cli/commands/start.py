@@ -94,4 +94,4 @@ def _attached(app: App, values: Values, name: str) -> int:
         session.close()
     if session.detached:
         return 0
-    return result_of(wait)
+    return result_of(wait, session.exit_code)
