@@ -84,12 +84,8 @@ def settings(options: argparse.Namespace) -> Settings:
             raise InvalidArgumentError(
                 f"opening seccomp profile ({options.seccomp_profile}) failed: {error}"
             ) from None
-    if not options.cgroup_parent.startswith("/"):
-        raise InvalidArgumentError(
-            f"cgroup-parent for cgroupfs must be an absolute path: {options.cgroup_parent}"
-        )
     return Settings(
-        cgroup_parent=options.cgroup_parent,
+        cgroup_parent="/" + options.cgroup_parent.strip("/"),
         default_ulimits=[parse_ulimit(text) for text in options.default_ulimit],
         seccomp_default=default,
         seccomp_unconfined=options.seccomp_profile == "unconfined",
