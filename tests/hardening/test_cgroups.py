@@ -164,7 +164,8 @@ def test_signal_to_all_leaves_a_frozen_group_frozen(group: Group, sleeper: subpr
     group.freeze()
     group.kill(signal.SIGTERM)
     assert group.frozen()
-    assert sleeper.poll() is None
+    if group.layout.has_v1:  # version 2 lets a fatal signal through at once
+        assert sleeper.poll() is None
     group.thaw()
     assert sleeper.wait(10) == -signal.SIGTERM
 
