@@ -29,7 +29,13 @@ from trine.image.models import Blob, Credentials, Emit, Image, Layer, Pulled, Sn
 from trine.image.operation import KeyedLocks, Operation
 from trine.image.snapshots import Snapshots
 from trine.image.workers import Workers
-from trine.kit.errors import DataLossError, InternalError, InvalidArgumentError, NotFoundError
+from trine.kit.errors import (
+    DataLossError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+)
 from trine.kit.logs import get_logger
 
 
@@ -289,16 +295,29 @@ class ImageStore:
         """
         diff_id = str(facts["diff_id"])
         lease.pin([diff_id])
-        with self.catalog.database.transaction() as db:
-            known = self.catalog.layer(diff_id)
-            if known is None:
-                number = self.catalog.put_layer(
-                    db, diff_id, int(facts["size"]), int(facts["tar_size"]), bool(facts.get("opaque_root"))
-                )
-                os.rename(unpacked, self.content.layers / str(number))
-            if blob is not None and blob_file is not None:
-                os.rename(blob_file, self.content.blob(blob.digest))
-                self.catalog.put_blob(db, blob)
+        placed: list[Path] = []
+        try:
+            with self.catalog.database.transaction() as db:
+                known = self.catalog.layer(diff_id)
+                if known is None:
+                    number = self.catalog.put_layer(
+                        db,
+                        diff_id,
+                        int(facts["size"]),
+                        int(facts["tar_size"]),
+                        bool(facts.get("opaque_root")),
+                    )
+                    placed.append(self.content.layers / str(number))
+                    os.rename(unpacked, placed[-1])
+                if blob is not None and blob_file is not None:
+                    if self.catalog.blob(blob.digest) is None:
+                        placed.append(self.content.blob(blob.digest))
+                    os.rename(blob_file, self.content.blob(blob.digest))
+                    self.catalog.put_blob(db, blob)
+        except BaseException:
+            for path in placed:
+                self.content.discard(path)
+            raise
         if known is not None:
             self.content.discard(unpacked)
         self._sync_wanted.set()
@@ -488,7 +507,11 @@ class ImageStore:
         finally:
             with self._lock:
                 self._leases.remove(lease)
-            self.collect_garbage()
+            try:
+                self.collect_garbage()
+            except ResourceExhaustedError as error:
+                # A full disk must not hide what filled it; the next collection does it.
+                get_logger("store").warning("garbage stays for now", error=error.message)
 
     def collect_garbage(self) -> gc.Garbage:
         """Remove layers and blobs no image, snapshot, root or lease needs; return what went."""

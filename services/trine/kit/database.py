@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from trine.kit.errors import InternalError
+from trine.kit.errors import InternalError, ResourceExhaustedError
 
 T = TypeVar("T")
 
@@ -66,10 +66,16 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                # A COMMIT that failed (disk full) leaves the transaction open, or has rolled back itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error):
+                    raise ResourceExhaustedError(
+                        f"write {self.path}: no space left on device", reason="NO_SPACE"
+                    ) from None
                 raise
-            self._connection.execute("COMMIT")
 
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """Return all rows of one query."""
