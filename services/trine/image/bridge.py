@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trine.image.operation import Operation
+from trine.kit.errors import InternalError, ResourceExhaustedError
 
 T = TypeVar("T")
 _QUICK_THREADS = 8
@@ -24,6 +26,22 @@ def operation_of(context: Any) -> Operation:
     return Operation(time.monotonic() + remaining if remaining is not None else 0.0)
 
 
+def _plain_errors(work: Callable[..., T]) -> Callable[..., T]:
+    """Return the work with what the host refuses (OSError) as an error for the user, in one line."""
+
+    def run(*arguments: Any) -> T:
+        try:
+            return work(*arguments)
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            text = f"{error.filename or 'image store'}: {reason}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ResourceExhaustedError(text, reason="NO_SPACE") from error
+            raise InternalError(text, reason="HOST_ERROR") from error
+
+    return run
+
+
 class Bridge:
     """Two pools: quick calls never wait for long ones."""
 
@@ -33,11 +51,11 @@ class Bridge:
 
     async def quick(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run something of a few milliseconds."""
-        return await asyncio.get_running_loop().run_in_executor(self._quick, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._quick, _plain_errors(work), *arguments)
 
     async def long(self, operation: Operation, work: Callable[[], T]) -> T:
         """Run something that may take long; it is told to stop when the caller goes away."""
-        future = asyncio.get_running_loop().run_in_executor(self._long, work)
+        future = asyncio.get_running_loop().run_in_executor(self._long, _plain_errors(work))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -67,7 +85,7 @@ class Bridge:
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
-        future = loop.run_in_executor(self._long, run)
+        future = loop.run_in_executor(self._long, _plain_errors(run))
         try:
             while (item := await queue.get()) is not None:
                 room.release()
