@@ -1,7 +1,7 @@
 """kill -9 of everything at many moments of pull, create, start, commit, build and rm.
 
 Each operation is measured once, then killed at moments spread over that time. TRINE_CHAOS_ROUNDS
-sets how many (3 unless told otherwise).
+sets how many (2 unless told otherwise).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from chaos.invariants import check
 from support.stack import Stack
 
-ROUNDS = int(os.environ.get("TRINE_CHAOS_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("TRINE_CHAOS_ROUNDS", "2"))
 ALL = ("image", "network", "runtime", "zygote", "trined")
 
 
