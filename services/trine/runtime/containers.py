@@ -274,6 +274,7 @@ class Containers:
             record = self._registry.find(container_id)
             if record is None:
                 await asyncio.to_thread(self._store.remove, container_id, keep_data)
+                self._registry.forget_lock(container_id)
                 return
             if not record.ended.is_set():
                 if not force:

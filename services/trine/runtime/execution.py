@@ -97,8 +97,6 @@ def change_directory(path: str, create: bool) -> None:
         if not os.getcwd().startswith("/"):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     except OSError as error:
-        if error.errno == errno.EACCES and not create:
-            raise
         what = "mkdir" if create else "chdir to cwd"
         text = f"{what} {path}: {describe(error)}"
         if not create:

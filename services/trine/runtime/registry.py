@@ -30,6 +30,7 @@ _STATES = {
     "stopped": runtime_pb2.RUNTIME_STATE_STOPPED,
 }
 _QUEUE_LIMIT = 100_000
+_EXECS_KEPT = 512  # ended ones of a container, as in its shim
 
 
 class Record:
@@ -71,6 +72,11 @@ class Registry:
     def lock(self, container_id: str) -> asyncio.Lock:
         """Return the lock that orders create, start and delete of one container."""
         return self._locks.setdefault(container_id, asyncio.Lock())
+
+    def forget_lock(self, container_id: str) -> None:
+        """Drop the lock of a container there is not."""
+        if container_id not in self._records:
+            self._locks.pop(container_id, None)
 
     def find(self, container_id: str) -> Record | None:
         """Return a record, None when there is none."""
@@ -140,6 +146,10 @@ class Registry:
         waiting = record.execs.setdefault(exec_id, asyncio.get_running_loop().create_future())
         if not waiting.done():
             waiting.set_result(code)
+        if len(record.execs) > _EXECS_KEPT:
+            ended = [key for key, known in record.execs.items() if known.done()]
+            for key in ended[: len(record.execs) - _EXECS_KEPT]:
+                del record.execs[key]
         self.tell(runtime_pb2.RUNTIME_EVENT_KIND_EXEC_EXITED, record, exec_id, code)
 
     def _end_execs(self, record: Record) -> None:
