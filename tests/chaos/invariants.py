@@ -101,7 +101,7 @@ def _folders(stack: Stack, known: dict[str, str]) -> list[str]:
     return result
 
 
-def check(stack: Stack, timeout: float = 10.0) -> None:
+def check(stack: Stack, timeout: float = 60.0) -> None:
     """Wait until nothing is wrong (removals go on in the background); AssertionError with what stays wrong."""
     deadline = time.monotonic() + timeout
     while True:

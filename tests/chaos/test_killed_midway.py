@@ -137,6 +137,7 @@ def blobs_are_whole(stack: Stack) -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_nothing_is_half_made(stack: Stack, name: str) -> None:
     operation = OPERATIONS[name]
