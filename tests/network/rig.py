@@ -265,7 +265,8 @@ class Rig:
             run("ip", "-n", name, "address", "add", f"{six}/64", "dev", link, "nodad")
             run("ip", "-n", name, "link", "set", link, "up")
         # A new namespace starts with what the machine has; the tests start from a plain host.
-        self.on_host("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
+        self.sysctl("net/ipv4/ip_forward", "0")
+        self.sysctl("net/ipv6/conf/all/forwarding", "0")
 
     # The service
 
@@ -386,6 +387,10 @@ class Rig:
 
     def on_host(self, *command: str, check: bool = True) -> str:
         return run("nsenter", f"--net={self.host}", *command, check=check)
+
+    def sysctl(self, key: str, value: str) -> None:
+        """Set a sysctl of the host's namespace."""
+        in_netns(self.host, lambda: Path("/proc/sys", key).write_text(value))
 
     def rules(self, version: int = 4) -> list[str]:
         """All rules and chains of the host, by the backend in use, without counters."""

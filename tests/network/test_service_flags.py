@@ -45,7 +45,7 @@ def test_ipv6_forwarding_is_turned_on_when_needed_and_only_for_us(each_backend: 
     assert r.ping(host.sandbox("one", "six").netns_path, r.OUTSIDE6)
     # The same after a boot that forgot both.
     host.kill()
-    host.on_host("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+    host.sysctl("net/ipv6/conf/all/forwarding", "0")
     host.on_host(f"ip6tables-{host.backend}", "-P", "FORWARD", "ACCEPT")
     host.start()
     assert info(host).ipv6_forwarding
@@ -53,7 +53,7 @@ def test_ipv6_forwarding_is_turned_on_when_needed_and_only_for_us(each_backend: 
 
 
 def test_forwarding_that_was_on_leaves_the_policy(rig: Rig) -> None:
-    rig.on_host("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    rig.sysctl("net/ipv4/ip_forward", "1")
     rig.start()
     assert ":FORWARD ACCEPT" in rig.rules()
 
