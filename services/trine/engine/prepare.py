@@ -46,6 +46,7 @@ async def prepare(core: Core, entry: Entry) -> Prepared:
     async with Undo("prepare") as undo:
         _check_shares(core, entry)
         await asyncio.to_thread(_check_sources, entry)
+        await asyncio.to_thread(_check_volumes, core, entry)
         undo.push("sandbox", lambda: delete_sandbox(core, entry.id))
         network = await _network(core, entry)
         mounts = runtime_mounts(entry, volume_map(core.volumes.all())) + network.mounts
@@ -173,6 +174,21 @@ def _check_sources(entry: Entry) -> None:
                 f"error while creating mount source path '{point.source}': mkdir {error.filename}: {reason}",
                 reason="INVALID_MOUNT",
             ) from error
+
+
+def _check_volumes(core: Core, entry: Entry) -> None:
+    """Refuse when the device of a volume that is a bind is not there."""
+    for point in entry.container.mounts:
+        volume = core.volumes.get(point.name) if point.type == "volume" else None
+        if volume is None or volume.options.get("type", "") in ("", "tmpfs"):
+            continue
+        device = volume.options["device"]
+        if not os.path.lexists(device):
+            raise InvalidArgumentError(
+                f"error while mounting volume '{volume.mountpoint}': failed to mount local volume: mount "
+                f"{device}:{volume.mountpoint}, flags: 0x1000: no such file or directory",
+                reason="INVALID_MOUNT",
+            )
 
 
 async def _network(core: Core, entry: Entry) -> _Network:

@@ -53,8 +53,16 @@ def check_options(name: str, options: Mapping[str, str]) -> None:
         raise InvalidArgumentError(
             f"create {name}: missing device in volume options", reason="INVALID_OPTION"
         )
-    if options and not options.get("type"):
+    kind = options.get("type", "")
+    if options and not kind:
         raise InvalidArgumentError(f"create {name}: missing type in volume options", reason="INVALID_OPTION")
+    is_bind = kind in ("none", "bind") and "bind" in options.get("o", "").split(",")
+    if options and kind != "tmpfs" and not is_bind:
+        # Others would have to be mounted on the host; nothing of ours is (docs/engine.md).
+        raise InvalidArgumentError(
+            f"create {name}: the local driver mounts type=tmpfs, or type=none with o=bind, not type={kind}",
+            reason="INVALID_OPTION",
+        )
 
 
 class VolumeBook:
