@@ -209,3 +209,9 @@ def test_cp_never_leaves_the_target(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="invalid path in archive"):
         copying._extract(tar, tar.getmembers()[0], str(into), owners=False)
     assert not (tmp_path / "evil").exists()
+    (tmp_path / "secret").write_text("x")
+    for link in ("../secret", "link/secret", str(tmp_path / "secret")):
+        tar = hostile("hard", tarfile.LNKTYPE, link)
+        with pytest.raises(Failure):
+            copying._extract(tar, tar.getmembers()[0], str(into), owners=False)
+    assert (tmp_path / "secret").stat().st_nlink == 1

@@ -186,6 +186,25 @@ def test_closed_standard_streams(engine: str, closed: str) -> None:
     assert done.stdout == (b"" if " >" in f" {closed}" else b"000000000000\n" * 2)
 
 
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (("",), "attach\nbuild\n"),
+        (("im",), "image\nimages\nimport\n"),
+        (("network", "c"), "connect\ncreate\n"),
+        (("ps", "--no"), "--no-trunc\n"),
+        (("rm", "name-0", "n"), "name-0\nname-1\n"),
+        (("exec", "name-0", ""), ""),
+        (("run", "--name", ""), ""),
+        (("nosuch", ""), ""),
+    ],
+)
+def test_completion(engine: str, words: tuple[str, ...], out: str) -> None:
+    status, found, err = trine("__complete", *words, host=engine)
+    assert (status, err) == (0, "")
+    assert found == out or (words == ("",) and found.startswith(out))
+
+
 def test_no_permission(tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("root only")

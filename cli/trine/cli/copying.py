@@ -155,16 +155,25 @@ def _unpack(chunks: _Chunks, found: Message, path: str, target: str, *, owners: 
         _extract(archive, member, into, owners=owners)
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, into: str, *, owners: bool) -> None:
-    """Extract one member below a directory, never through a link or out of it; raises Failure."""
-    parts = member.name.split("/")
-    if ".." in parts:
-        raise Failure(f"invalid path in archive: {member.name}")
+def _check_inside(into: str, name: str) -> None:
+    """Refuse a path of an archive that leaves the target, by ".." or through a link; raises Failure."""
+    parts = name.split("/")
+    if ".." in parts or name.startswith("/"):
+        raise Failure(f"invalid path in archive: {name}")
     at = into
     for part in parts[:-1]:
         at = os.path.join(at, part)
         if os.path.islink(at):
             raise Failure(f"refusing to copy through the symbolic link {at}")
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, into: str, *, owners: bool) -> None:
+    """Extract one member below a directory, never through a link or out of it; raises Failure."""
+    parts = member.name.split("/")
+    _check_inside(into, member.name)
+    if member.islnk():
+        # A hard link to something outside would hand its mode and times to the container.
+        _check_inside(into, member.linkname)
     full = os.path.join(into, *parts)
     if os.path.lexists(full) and not member.isdir():
         if os.path.isdir(full) and not os.path.islink(full):

@@ -161,6 +161,11 @@ def run(arguments: list[str]) -> int:
     name, rest = words[0], words[1:]
     if name == "help":
         return _help(rest)
+    if name == "__complete":
+        from trine.cli import completion
+
+        sys.stdout.write("".join(f"{found}\n" for found in completion.candidates(_app(values), rest)))
+        return 0
     if name in GROUPS:
         found = _group(name, rest)
         if found is None:
