@@ -45,8 +45,9 @@ async def prepare(core: Core, entry: Entry) -> Prepared:
         return entry.prepared
     async with Undo("prepare") as undo:
         _check_shares(core, entry)
-        await asyncio.to_thread(_check_sources, entry)
-        await asyncio.to_thread(_check_volumes, core, entry)
+        if entry.container.mounts:
+            await asyncio.to_thread(_check_sources, entry)
+            await asyncio.to_thread(_check_volumes, core, entry)
         undo.push("sandbox", lambda: delete_sandbox(core, entry.id))
         network = await _network(core, entry)
         mounts = runtime_mounts(entry, volume_map(core.volumes.all())) + network.mounts
