@@ -63,6 +63,9 @@ class JsonLog:
         rest = lines.pop()
         tail = f',"stream":"{stream}","time":"{format_time(time.time_ns())}"}}\n'
         entries: list[str] = []
+        if lines and b"\\" not in data and max(map(len, lines)) < PART:
+            entries.append(_many(data[: len(data) - len(rest)], tail))
+            lines = []
         for line in lines:
             while len(line) >= PART:
                 entries.append(_entry(line[:PART], "", tail))
@@ -73,26 +76,25 @@ class JsonLog:
             rest = rest[PART:]
         self._partial[stream] = rest
         if entries:
-            self._append(entries)
+            self._append("".join(entries))
 
     def finish(self) -> None:
         """Write what is left of unfinished lines and close."""
         for stream, rest in self._partial.items():
             if rest:
                 tail = f',"stream":"{stream}","time":"{format_time(time.time_ns())}"}}\n'
-                self._append([_entry(rest, "", tail)])
+                self._append(_entry(rest, "", tail))
         self._partial = {}
         os.close(self._descriptor)
         self._descriptor = -1
 
-    def _append(self, entries: list[str]) -> None:
-        data = "".join(entries).encode("utf-8", "replace")
+    def _append(self, entries: str) -> None:
+        data = entries.encode("utf-8", "replace")
         if 0 < self._maximum_size < self.size + len(data):
-            for entry in entries:
-                encoded = entry.encode("utf-8", "replace")
-                if self.size and self.size + len(encoded) > self._maximum_size:
+            for entry in data.split(b"\n")[:-1]:
+                if self.size and self.size + len(entry) + 1 > self._maximum_size:
                     self._rotate()
-                self._put(encoded)
+                self._put(entry + b"\n")
             return
         self._put(data)
 
@@ -130,3 +132,9 @@ class JsonLog:
 def _entry(line: bytes, newline: str, tail: str) -> str:
     text = encode_basestring(line.decode("utf-8", "replace"))
     return f'{{"log":{text[:-1]}{newline}"{tail}'
+
+
+def _many(lines: bytes, tail: str) -> str:
+    """Return the entries of whole lines in one go; none has a backslash, so every \\n is a line's end."""
+    text = encode_basestring(lines.decode("utf-8", "replace"))
+    return ('{"log":' + text[:-1].replace("\\n", f'\\n"{tail}{{"log":"'))[: -len('{"log":"')]
