@@ -93,19 +93,13 @@ class LocalCarrier:
     def __init__(self, path: str, process: str, *, stdin: bool, stdout: bool, stderr: bool) -> None:
         """Attach to a process ("" or an exec id) through the shim at ``path``; returns once attached.
 
-        Raises Failure when the shim refuses or is gone.
+        Raises OSError when the shim cannot be reached from here, Failure when it refuses.
         """
         from trine.cli.shim import Shim
 
         self.exit_code: int | None = None
         self._process = process
-        try:
-            self._shim = Shim(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            # It ended between the question where its shim is and now.
-            raise Failure("You cannot attach to a stopped container, start it first") from None
-        except OSError as error:
-            raise Failure(f"Error response from daemon: cannot attach: {error.strerror}") from None
+        self._shim = Shim(path)
         self._input: int | None = None
         self._outputs: dict[int, int] = {}  # our end of a pipe -> 1 or 2
         given: list[int] = []
@@ -263,6 +257,29 @@ class RemoteCarrier:
         self._call.cancel()
 
 
+def _carrier(
+    client: Client, container: str, process: str, stdin: bool, stdout: bool, stderr: bool
+) -> Carrier:
+    """Return the quickest way to a process: its shim, else (tcp, a forwarded socket) the API.
+
+    Raises Failure.
+    """
+    from trine.cli.client import DaemonError
+
+    if client.local:
+        answer = client.call("ContainerService.GetContainerAttachSocket", {"container_id": container})
+        try:
+            return LocalCarrier(answer.path, process, stdin=stdin, stdout=stdout, stderr=stderr)
+        except OSError:
+            pass  # it has just ended, or the socket is another machine's: the API knows
+    try:
+        return RemoteCarrier(client, container, process, stdin=stdin, stdout=stdout, stderr=stderr)
+    except DaemonError as error:
+        if error.reason == "NOT_RUNNING" and not process:
+            raise Failure("You cannot attach to a stopped container, start it first") from None
+        raise
+
+
 class Session:
     """One attachment, from ``open`` to ``close``."""
 
@@ -300,14 +317,7 @@ class Session:
         self._tty = tty
         self._escape = terminal.EscapeProxy(keys if tty and stdin and terminal.is_terminal(0) else b"")
         stderr = stderr and not tty
-        self._carrier: Carrier
-        if client.local:
-            answer = client.call("ContainerService.GetContainerAttachSocket", {"container_id": container})
-            self._carrier = LocalCarrier(answer.path, process, stdin=stdin, stdout=stdout, stderr=stderr)
-        else:
-            self._carrier = RemoteCarrier(
-                client, container, process, stdin=stdin, stdout=stdout, stderr=stderr
-            )
+        self._carrier: Carrier = _carrier(client, container, process, stdin, stdout, stderr)
         self.detached = False
 
     @property

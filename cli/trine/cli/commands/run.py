@@ -191,6 +191,7 @@ SPEC = Spec(
     ),
     interspersed=False,
 )
+_SETTLE_SECONDS = 10.0
 _GENERIC, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 
 
@@ -261,7 +262,6 @@ def _attached(app: App, values: Values, config: dict[str, Any], identifier: str)
     wait = client.start("ContainerService.WaitContainer", {"container": identifier, "condition": removed})
     session: Session | None = None
     try:
-        wait.receive()  # registered: the exit cannot be missed from here on
         if config["attach_stdin"] or config["attach_stdout"] or config["attach_stderr"]:
             session = Session(
                 client,
@@ -272,6 +272,7 @@ def _attached(app: App, values: Values, config: dict[str, Any], identifier: str)
                 tty=config["tty"],
                 detach_keys=values["detach-keys"] or str(app.config.value("detachKeys") or ""),
             )
+        wait.receive()  # registered (meanwhile, most likely): the exit cannot be missed from here on
         client.call("ContainerService.StartContainer", {"container": identifier})
     except Failure as failure:
         if session is not None:
@@ -314,11 +315,11 @@ def signal_sender(app: App, identifier: str) -> Any:
 
 
 def _settle(wait: Call) -> None:
-    """Wait until a container that did not start is removed, as long as the daemon answers."""
+    """Wait until a container that did not start is removed: while the daemon answers, not for ever."""
     try:
-        for _ in wait:
+        while wait.receive(_SETTLE_SECONDS) is not None:
             pass
-    except Failure:
+    except (Failure, TimeoutError):
         pass
 
 
