@@ -25,6 +25,7 @@ down: ## stop containers, services, registry; remove bridge, rules, sockets; kee
 	@test ! -x $(PY) || $(PY) -m tools.stack down
 
 test: setup ## all tests
+	@$(PY) -m tools.make_images
 	$(PY) -m pytest -q $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy --strict, stubs current, rules of the house
