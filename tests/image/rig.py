@@ -277,7 +277,7 @@ class FakeRegistry:
 
 
 # --- the service ---------------------------------------------------------------------------------
-def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
     """Wait for something another process does; fail loudly when it never happens."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -310,7 +310,7 @@ class ImageRig:
             stderr=(self.directory / "log").open("ab"),
         )
         self._channel = grpc.insecure_channel(f"unix:{self.directory}/image.sock")
-        grpc.channel_ready_future(self._channel).result(timeout=20)
+        grpc.channel_ready_future(self._channel).result(timeout=60)
         self.stub: Any = image_pb2_grpc.ImageServiceStub(self._channel)
         return self
 

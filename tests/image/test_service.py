@@ -205,7 +205,7 @@ def test_save_is_read_by_others_and_by_us(rig: ImageRig, tmp_path: Path) -> None
     rig.clear()
     assert rig.load(archive.read_bytes()) == ["Loaded image: one:1", "Loaded image: two:2"]
     assert {image.id: list(image.repo_tags) for image in rig.images()} == before
-    assert failure(lambda: rig.save("one:1", "nothing")).message == "No such image: nothing:latest"
+    assert failure(lambda: rig.save("one:1", "nothing")).message == "No such image: nothing"
 
 
 @pytest.mark.parametrize("packer", [None, "gzip", "xz", "bzip2", "zstd"])

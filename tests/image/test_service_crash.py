@@ -120,7 +120,7 @@ def test_killed_at_each_step(tmp_path: Path, fake: FakeRegistry, what: str) -> N
     script = tmp_path / "killer.py"
     script.write_text(_KILLER)
     steps = 0
-    for at in (1, 2, 4, 9, 25, 60):
+    for at in (1, 3, 9, 60):
         rig = ImageRig()
         try:
             armed = tmp_path / f"armed-{at}"

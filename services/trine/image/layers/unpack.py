@@ -260,6 +260,7 @@ class Unpacker:
         descriptor = self._descriptor(parent)
         try:
             os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=descriptor)
+            os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=descriptor, follow_symlinks=False)
             self._whiteouts.add(path)
         except FileExistsError:
             # Whiteouts hide lower layers only (layer.md): what this layer has stays.
