@@ -53,7 +53,7 @@ async def commit_container(
 async def _frozen(core: Core, entry: Entry, wanted: bool) -> AsyncIterator[None]:
     """Freeze a running container for a while; its state for people stays "running".
 
-    The record is not touched: after a kill in between, reconcile finds a paused container and says so.
+    The record is not touched: after a kill in between, reconcile finds it frozen by nobody and thaws it.
     """
     leaf = core.leaves.runtime
     if not wanted or entry.status is not Status.RUNNING:

@@ -41,7 +41,7 @@ async def create_container(
             warnings = await _check_host(core, config)
             snapshot, image = await _snapshot(core, container_id, config.image, undo)
             effective = merge(config, image.config)
-            _finish_config(effective, container_id)
+            _finish_config(effective, container_id, core.settings.log_driver)
             check_effective(effective)
             plan = plan_mounts(effective, core.registry)
             held = [wish.name for wish in plan.volumes if wish.name]
@@ -150,7 +150,7 @@ async def _snapshot(
     return answer.snapshot, answer.image
 
 
-def _finish_config(config: container_pb2.ContainerConfig, container_id: str) -> None:
+def _finish_config(config: container_pb2.ContainerConfig, container_id: str, log_driver: str) -> None:
     """Fill what neither image nor user said."""
     if config.network_mode == "host" and not config.hostname:
         config.hostname = platform.node()
@@ -164,7 +164,7 @@ def _finish_config(config: container_pb2.ContainerConfig, container_id: str) -> 
     if config.resources.memory_bytes > 0 and config.resources.memory_swap_bytes == 0:
         config.resources.memory_swap_bytes = 2 * config.resources.memory_bytes
     config.restart_policy.name = config.restart_policy.name or "no"
-    config.log.driver = config.log.driver or "json-file"
+    config.log.driver = config.log.driver or log_driver
 
 
 async def _make_volumes(core: Core, plan: MountPlan, undo: Undo) -> None:

@@ -58,6 +58,10 @@ class Leaf(Generic[S]):
         self.stub = stub
         self.timeout_seconds = timeout_seconds
 
+    def is_ready(self) -> bool:
+        """Tell whether the connection stands now."""
+        return self.channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def ready(self) -> None:
         """Wait until the service can be reached, a restart long; raises UnavailableError when it cannot.
 

@@ -17,6 +17,7 @@ _FILTER_TEXT = (
     "ancestor before exited expose health id is-task isolation label name network publish since status volume"
 )
 FILTERS = _FILTER_TEXT.split()
+_NAME_SECONDS = 0.5
 _STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 _HEALTH = ("none", "starting", "healthy", "unhealthy")
 
@@ -47,11 +48,40 @@ async def list_containers(
         if request.limit and len(found) >= request.limit:
             break
     summaries = [summary(entry) for entry in found]
+    await _name_images(core, summaries)
     if request.with_size:
         sizes = await asyncio.gather(*(snapshot_sizes(core, entry.id) for entry in found))
         for item, (size, root_size) in zip(summaries, sizes, strict=True):
             item.size_rw_bytes, item.size_root_bytes = size, root_size
     return container_pb2.ListContainersResponse(containers=summaries)
+
+
+async def _name_images(core: Core, summaries: list[container_pb2.ContainerSummary]) -> None:
+    """Show the image's id where its name is gone or another image's now.
+
+    Not worth waiting for: when the image service does not answer at once the names stay as written.
+    """
+    leaf = core.leaves.image
+    names = sorted({item.image for item in summaries})
+    if not names or not leaf.is_ready():
+        return
+
+    async def look_up(name: str) -> str | None:
+        try:
+            answer = await leaf(
+                leaf.stub.GetImage, image_pb2.GetImageRequest(name=name), timeout_seconds=_NAME_SECONDS
+            )
+        except NotFoundError:
+            return ""
+        except EngineError:
+            return None
+        return answer.image.id
+
+    ids = dict(zip(names, await asyncio.gather(*map(look_up, names)), strict=True))
+    for item in summaries:
+        found = ids[item.image]
+        if found is not None and found != item.image_id:
+            item.image = item.image_id
 
 
 def check_filters(filters: Filters) -> None:

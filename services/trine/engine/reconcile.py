@@ -127,6 +127,11 @@ async def _settle_locked(core: Core, entry: Entry, found: runtime_pb2.RuntimeCon
         # It was started, and the engine was killed before it wrote so.
         await _find_sandbox(core, entry)
         mark_started(core, entry, after(entry.status, Event.START, entry.id), found)
+    if found.state == runtime_pb2.RUNTIME_STATE_PAUSED and entry.status is Status.RUNNING:
+        # A pause people asked for is on disk before it is answered: this one was a commit's, which died.
+        leaf = core.leaves.runtime
+        await leaf(leaf.stub.ResumeRuntimeContainer, runtime_pb2.ResumeRuntimeContainerRequest(id=entry.id))
+        found.state = runtime_pb2.RUNTIME_STATE_RUNNING
     if found.state in running:
         paused = found.state == runtime_pb2.RUNTIME_STATE_PAUSED
         entry.status = Status.PAUSED if paused else Status.RUNNING

@@ -69,6 +69,7 @@ async def remove_now(core: Core, entry: Entry, volumes: bool) -> None:
     the next recover. Raises InternalError, and the container is "dead", when a leaf refuses.
     """
     entry.removing = True
+    entry.removal_error = ""
     entry.status = after(entry.status, Event.REMOVE, entry.id)
     settled(entry)
     core.save(entry)

@@ -12,11 +12,7 @@ class EngineSettings:
 
     data_root: Path  # /var/lib/trine; the engine's own state is below engine/
     exec_root: Path  # /run/trine
-    default_ulimits: list[str] = field(
-        default_factory=list
-    )  # "nofile=1024:2048", shown only (runtime applies)
     log_driver: str = "json-file"  # when a container names none
-    log_options: dict[str, str] = field(default_factory=dict)  # likewise
     registry_mirrors: list[str] = field(default_factory=list)
     insecure_registries: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)  # of the daemon
@@ -26,12 +22,7 @@ class EngineSettings:
     default_address_pools: list[str] = field(default_factory=list)  # "base=CIDR,size=N"
     host_gateway: str = ""  # what host-gateway in --add-host means; empty: the default bridge's address
     default_shm_size_bytes: int = 64 * 1024 * 1024
-    default_network: str = "bridge"  # what network mode "default" means
-    cgroup_parent: str = ""
     debug: bool = False
-    live_restore: bool = True  # containers outlive trined, always
-    stop_containers_on_shutdown: bool = False  # as dockerd without live-restore
-    shutdown_timeout_seconds: float = 15.0  # for that
     prepare_timeout_seconds: float = 30.0  # a prepared container not started by then is unprepared
     leaf_timeout_seconds: float = 60.0  # deadline of a short call to a leaf
 
