@@ -51,7 +51,9 @@ def test_masked_and_read_only_paths(stack: Stack) -> None:
 
 def test_dev(stack: Stack) -> None:
     names = stack.must("run", "--rm", "busybox", "ls", "/dev").split()
-    wanted = "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    wanted = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    if Path("/proc/kcore").exists():  # as in runc: no dangling link
+        wanted += " core"
     assert sorted(names) == sorted(wanted.split())
     assert "console" in stack.must("run", "--rm", "-t", "busybox", "ls", "/dev").split()
 

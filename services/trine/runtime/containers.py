@@ -24,7 +24,7 @@ from trine.runtime.store import Store
 from trine.runtime.zygote_client import ZygoteClient
 from trine.v1 import image_pb2, runtime_pb2
 
-CREATE_SECONDS = 60.0
+CREATE_SECONDS = 600.0  # filling a new volume from a large image takes its time
 DELETE_SECONDS = 15.0
 _ID = re.compile(r"[0-9a-f]{64}")
 _PREFIX = "OCI runtime create failed: runc create failed: unable to start container process: "
