@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -208,9 +209,18 @@ def test_completion(engine: str, words: tuple[str, ...], out: str) -> None:
 def test_no_permission(tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("root only")
-    import socket
-
     path = tmp_path / "closed.sock"
+    # A stranger may not be able to read this checkout: he comes once all is imported.
+    script = (
+        "import os, sys\n"
+        "from trine.cli import app, client, failure, main, wire\n"
+        "from trine.cli.commands import ps\n"
+        "from trine.cli.text import listformat, table, times\n"
+        "from trine.cli.transport import connect\n"
+        "from trine.cli.views import rows\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        f"sys.argv = ['trine', '-H', 'unix://{path}', 'ps']\nmain.main()"
+    )
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -218,12 +228,7 @@ def test_no_permission(tmp_path: Path) -> None:
         for folder in (tmp_path, *tmp_path.parents[:2]):
             folder.chmod(folder.stat().st_mode | 0o011)
         done = subprocess.run(
-            [*TRINE, "-H", f"unix://{path}", "ps"],
-            user=65534,
-            group=65534,
-            capture_output=True,
-            text=True,
-            timeout=30,
+            [sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=30
         )
     assert done.returncode == 1
     assert done.stderr == (

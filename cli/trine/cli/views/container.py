@@ -5,6 +5,7 @@ from __future__ import annotations
 from trine.cli.text.templates import GoMap
 from trine.cli.text.times import rfc3339_nano
 from trine.cli.views import host_config
+from trine.cli.views.rows import state_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,13 +14,8 @@ if TYPE_CHECKING:
     from trine.cli.wire import Message
 
 
-def status_name(state: Message) -> str:
-    """Return the state in one word, "running"."""
-    return str(state.status).removeprefix("CONTAINER_STATUS_").lower()
-
-
 def _state(state: Message) -> dict[str, Any]:
-    status = status_name(state)
+    status = state_name(state)
     found: dict[str, Any] = {
         "Status": status,
         "Running": status in ("running", "paused", "restarting"),
