@@ -192,6 +192,7 @@ def test_init_reaps_and_forwards(rig: Rig) -> None:
     code, listing = rig.exec_output(container, "ps", "-o", "pid,comm,stat")
     assert code == 0
     assert b"trine-init" in listing
+    assert rig.exec_output(container, "grep", "CapEff", "/proc/1/status")[1] == b"CapEff:\t0000000000000020\n"
     assert b" Z" not in listing
     rig.signal(container, signal.SIGTERM)
     assert rig.wait(container).exit_code == 9

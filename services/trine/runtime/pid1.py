@@ -12,7 +12,7 @@ import signal
 import socket
 from typing import Any
 
-from trine.linux import process
+from trine.linux import capabilities, process
 
 _NOT_FORWARDED = {
     signal.SIGFPE,
@@ -56,6 +56,11 @@ def _take_foreground() -> None:
 def _run(child: int, waited: set[Any]) -> None:
     process.set_name("trine-init")
     process.close_range(3)
+    # Of all that init could do, only this is left: to signal a child of another user.
+    kill = capabilities.mask(["CAP_KILL"])
+    capabilities.drop_bounding(kill)
+    capabilities.set_sets(kill, kill, 0)
+    process.set_no_new_privileges()
     # The streams belong to the child: the end of its output must not wait for us.
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     for number in (0, 1, 2):
