@@ -23,6 +23,23 @@ if TYPE_CHECKING:
     Row = tuple[str, ...]
 
 PROGRAM = "trine"
+# Usage of --format where a list is shown, and where one object is.
+OBJECT_FORMAT = (
+    "Format output using a custom template:\n"
+    "'json':             Print in JSON format\n"
+    "'TEMPLATE':         Print output using the given Go template.\n"
+    "Refer to https://docs.docker.com/go/formatting/ for more information about "
+    "formatting output with templates"
+)
+LISTING_FORMAT = (
+    "Format output using a custom template:\n"
+    "'table':            Print output in table format with column headers (default)\n"
+    "'table TEMPLATE':   Print output in table format using the given Go template\n"
+    "'json':             Print in JSON format\n"
+    "'TEMPLATE':         Print output using the given Go template.\n"
+    "Refer to https://docs.docker.com/go/formatting/ for more information about "
+    "formatting output with templates"
+)
 _LISTS = {"list", "strings", "filter", "map", "ulimit", "mount", "network", "gpu-request"}
 _NUMBERS = {"int", "uint", "uint16"}
 # Kinds that need more than this module, loaded when a value of theirs is given.

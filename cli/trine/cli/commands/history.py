@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trine.cli.flags import Spec
+from trine.cli.flags import LISTING_FORMAT, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +19,7 @@ SPEC = Spec(
             "",
             "format",
             "string",
-            "Format output using a custom template:\n'table':            Print output in table "
-            "format with column headers (default)\n'table TEMPLATE':   Print output in table format "
-            "using the given Go template\n'json':             Print in JSON "
-            "format\n'TEMPLATE':         Print output using the given Go template.\nRefer to "
-            "https://docs.docker.com/go/formatting/ for more information about formatting output "
-            "with templates",
+            LISTING_FORMAT,
         ),
         ("H", "human", "", "Print sizes and dates in human readable format (default true)"),
         ("", "no-trunc", "", "Don't truncate output"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from trine.cli.flags import Spec
+from trine.cli.failure import Failure
+from trine.cli.flags import LISTING_FORMAT, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,12 +23,7 @@ SPEC = Spec(
             "",
             "format",
             "string",
-            "Format output using a custom template:\n'table':            Print output in table "
-            "format with column headers (default)\n'table TEMPLATE':   Print output in table format "
-            "using the given Go template\n'json':             Print in JSON "
-            "format\n'TEMPLATE':         Print output using the given Go template.\nRefer to "
-            "https://docs.docker.com/go/formatting/ for more information about formatting output "
-            "with templates",
+            LISTING_FORMAT,
         ),
         ("", "no-trunc", "", "Don't truncate output"),
         ("q", "quiet", "", "Only show image IDs"),
@@ -56,6 +52,8 @@ def run(app: App, values: Values) -> int:
             "filters": values["filter"],
         },
     )
+    if values["tree"]:
+        raise Failure("--tree is not supported by trine")
     form = values["format"]
     digests = values["digests"]
     truncate = not values["no-trunc"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from trine.cli.flags import Spec
+from trine.cli.flags import OBJECT_FORMAT, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ SPEC = Spec(
             "f",
             "format",
             "string",
-            "Format output using a custom template:\n'json':             Print in JSON "
-            "format\n'TEMPLATE':         Print output using the given Go template.\nRefer to "
-            "https://docs.docker.com/go/formatting/ for more information about formatting output "
-            "with templates",
+            OBJECT_FORMAT,
         ),
     ),
     minimum=0,

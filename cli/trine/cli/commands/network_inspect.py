@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trine.cli.flags import Spec
+from trine.cli.flags import OBJECT_FORMAT, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +17,7 @@ SPEC = Spec(
             "f",
             "format",
             "string",
-            "Format output using a custom template:\n'json':             Print in JSON "
-            "format\n'TEMPLATE':         Print output using the given Go template.\nRefer to "
-            "https://docs.docker.com/go/formatting/ for more information about formatting output "
-            "with templates",
+            OBJECT_FORMAT,
         ),
         ("v", "verbose", "", "Verbose output for diagnostics"),
     ),

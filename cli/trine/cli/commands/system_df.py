@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from trine.cli.flags import Spec
+from trine.cli.flags import LISTING_FORMAT, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +19,7 @@ SPEC = Spec(
             "",
             "format",
             "string",
-            "Format output using a custom template:\n'table':            Print output in table "
-            "format with column headers (default)\n'table TEMPLATE':   Print output in table format "
-            "using the given Go template\n'json':             Print in JSON "
-            "format\n'TEMPLATE':         Print output using the given Go template.\nRefer to "
-            "https://docs.docker.com/go/formatting/ for more information about formatting output "
-            "with templates",
+            LISTING_FORMAT,
         ),
         ("v", "verbose", "", "Show detailed information on space usage"),
     ),
