@@ -377,6 +377,12 @@ def test_only_mount_points_changed_is_no_change(overlay: tuple[Path, Path, Path]
     assert sha256(packed(upper, [str(lower)])) == spec.EMPTY_DIFF_ID
 
 
+def test_a_container_cannot_forge_a_whiteout(tmp_path: Path) -> None:
+    for name in (".wh.passwd", ".wh..wh..opq", "honest"):
+        (tmp_path / name).write_text("")
+    assert tarfile.open(fileobj=io.BytesIO(packed(tmp_path))).getnames() == ["honest"]
+
+
 def test_a_layer_packed_from_a_real_overlay_rebuilds_it(overlay: tuple[Path, Path, Path]) -> None:
     lower, upper, root = overlay
     (root / "etc/old").unlink()

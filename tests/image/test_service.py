@@ -336,6 +336,25 @@ def test_bad_changes_make_nothing(rig: ImageRig) -> None:
     assert len(rig.images(all=True)) == 1
 
 
+def test_a_tree_deeper_than_a_path_can_say(rig: ImageRig) -> None:
+    rig.import_tar(BASE, reference="base")
+    upper = rig.prepare("deep", "base").mount.upper_directory
+    descriptor = os.open(upper, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d" * 200, dir_fd=descriptor)
+        inner = os.open("d" * 200, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+    for call in (
+        lambda: rig.stub.CommitSnapshot(pb.CommitSnapshotRequest(key="deep")),
+        lambda: list(rig.stub.ExportSnapshot(pb.ExportSnapshotRequest(key="deep"))),
+    ):
+        assert failure(call).message.endswith("file name too long")
+    # And it can be deleted: the fixture finds nothing left.
+    rig.stub.DeleteSnapshot(pb.DeleteSnapshotRequest(key="deep"))
+
+
 def test_snapshots_of_nothing(rig: ImageRig) -> None:
     assert failure(lambda: rig.prepare("k", "nothing")).reason == "NO_SUCH_IMAGE"
     assert failure(lambda: rig.prepare("../k")).code is grpc.StatusCode.INVALID_ARGUMENT

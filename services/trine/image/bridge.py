@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trine.image.layers.tarformat import show
 from trine.image.operation import Operation
 from trine.kit.errors import InternalError, ResourceExhaustedError
 
@@ -34,7 +36,8 @@ def _plain_errors(work: Callable[..., T]) -> Callable[..., T]:
             return work(*arguments)
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            text = f"{error.filename or 'image store'}: {reason}"
+            name = show(os.fsencode(error.filename)) if error.filename else "image store"
+            text = f"{name}: {reason}"
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ResourceExhaustedError(text, reason="NO_SPACE") from error
             raise InternalError(text, reason="HOST_ERROR") from error

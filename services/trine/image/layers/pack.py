@@ -147,6 +147,10 @@ def _upper_members(
             if not with_mount_points and is_mount_point(path, disk, found, lower):
                 skipped.append(path)
                 continue
+            if child.name.startswith(".wh."):
+                # In a layer that name deletes something (layer.md): a container must not forge it.
+                skipped.append(path)
+                continue
             yield path, disk, found
             if stat.S_ISDIR(found.st_mode):
                 below.append(path)

@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 from trine.image.layers import compression, pack, unpack
 from trine.image.layers.stream import Stream
-from trine.image.layers.tarformat import TarError
+from trine.image.layers.tarformat import TarError, show
 
 _TELL_EVERY = 0.1
 
@@ -177,7 +177,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         text = str(error.strerror or error)
         if full and "no space left" not in text.lower():
             text = "no space left on device"
-        name = f"{error.filename}: " if error.filename and not full else ""
+        name = f"{show(os.fsencode(error.filename))}: " if error.filename and not full else ""
         return {"error": f"{name}{text[:1].lower()}{text[1:]}", "space": full}
     except MemoryError:
         return {"error": "out of memory"}
