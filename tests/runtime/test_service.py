@@ -337,6 +337,8 @@ def test_many_at_once(rig: Rig) -> None:
         {"managed_files": [pb.ManagedFile(target="/etc/config.json", content=b"")]},
         {"security": pb.SecuritySpec(capabilities_add=["nosuch"])},
         {"env": ["A=\0"]},
+        {"resource_limits": [pb.ResourceLimit(name="nosuch", soft=1, hard=1)]},
+        {"resource_limits": [pb.ResourceLimit(name="nofile", soft=2, hard=1)]},
     ],
 )
 def test_bad_requests_leave_nothing(rig: Rig, fields: dict[str, object]) -> None:

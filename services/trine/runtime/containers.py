@@ -13,7 +13,7 @@ from typing import Any
 from trine.kit import errors
 from trine.linux import capabilities, seccomp
 from trine.linux.seccomp import FilterError
-from trine.runtime import packets, seccomp_profile, shim_client, spec
+from trine.runtime import checks, packets, seccomp_profile, shim_client, spec
 from trine.runtime.capability_sets import CapabilityError
 from trine.runtime.cgroups import layout as layouts
 from trine.runtime.cgroups import limits
@@ -26,7 +26,6 @@ from trine.v1 import image_pb2, runtime_pb2
 
 CREATE_SECONDS = 600.0  # filling a new volume from a large image takes its time
 DELETE_SECONDS = 15.0
-_ID = re.compile(r"[0-9a-f]{64}")
 _PREFIX = "OCI runtime create failed: runc create failed: unable to start container process: "
 _OF_THE_COMMAND = ("COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE")
 _OF_THE_USER = ("NO_SUCH_USER", "NO_SUCH_GROUP", "INVALID_USER", "NOT_RUNNING", "UNSUPPORTED")
@@ -77,7 +76,7 @@ class Containers:
 
         Raises InvalidArgumentError, AlreadyExistsError, InternalError; nothing is left then.
         """
-        _check(request)
+        checks.check(request)
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         async with self._registry.lock(request.id):
             existing = self._registry.find(request.id)
@@ -268,7 +267,7 @@ class Containers:
         Raises ConflictError when it runs and ``force`` is not set, DeadlineExceededError when it does
         not end (a process waits in the kernel).
         """
-        if not _ID.fullmatch(container_id):
+        if not checks.ID.fullmatch(container_id):
             raise errors.InvalidArgumentError(f"invalid container id: {container_id!r}")
         async with self._registry.lock(container_id):
             record = self._registry.find(container_id)
@@ -356,67 +355,6 @@ class Containers:
 
 def _not_running(container_id: str) -> errors.ConflictError:
     return errors.ConflictError(f"Container {container_id} is not running", reason="NOT_RUNNING")
-
-
-def _check(request: runtime_pb2.CreateRuntimeContainerRequest) -> None:
-    """Refuse what cannot be, before anything is made. Raises InvalidArgumentError."""
-    if not _ID.fullmatch(request.id):
-        raise errors.InvalidArgumentError(f"invalid container id: {request.id!r}")
-    if not request.process.args or not request.process.args[0]:
-        raise errors.InvalidArgumentError("No command specified", reason="NO_COMMAND")
-    if not request.HasField("root") and not request.root_path.startswith("/"):
-        raise errors.InvalidArgumentError("root or an absolute root_path is needed")
-    if request.HasField("root") and not request.root.lower_directories:
-        raise errors.InvalidArgumentError("root needs a lower directory")
-    if not (request.process.working_directory or "/").startswith("/"):
-        raise errors.InvalidArgumentError(
-            f"the working directory '{request.process.working_directory}' is invalid, it needs to be "
-            "an absolute path"
-        )
-    for text in (*request.process.args, *request.process.env, request.process.working_directory):
-        if "\0" in text:
-            raise errors.InvalidArgumentError("a NUL byte in the command or its environment")
-    if any(character in request.hostname + request.domainname for character in "\n\0 /"):
-        raise errors.InvalidArgumentError(f"invalid hostname format: {request.hostname!r}")
-    for mount in request.mounts:
-        if not mount.target.startswith("/") or os.path.normpath(mount.target) == "/":
-            raise errors.InvalidArgumentError(
-                f"invalid mount config: invalid specification: destination can't be '{mount.target}'"
-            )
-        if mount.kind == runtime_pb2.MOUNT_KIND_BIND and not mount.source.startswith("/"):
-            raise errors.InvalidArgumentError(
-                f"invalid mount config: mount path must be absolute: {mount.source}"
-            )
-    names = [file.target.rpartition("/")[2] for file in request.managed_files]
-    if len(set(names)) != len(names) or any(
-        not name or name.startswith(".") or name.endswith((".json", ".log")) for name in names
-    ):
-        raise errors.InvalidArgumentError(f"invalid managed files: {', '.join(names)}")
-    if not -1000 <= request.oom_score_adjustment <= 1000:
-        raise errors.InvalidArgumentError(
-            f"Invalid value {request.oom_score_adjustment}, range for oom score adj is [-1000, 1000]"
-        )
-    _check_log(request.log)
-
-
-def _check_log(log: runtime_pb2.LogSpec) -> None:
-    from trine.runtime.json_log import parse_size
-
-    if log.driver not in ("", "json-file", "none"):
-        raise errors.InvalidArgumentError(
-            f"logger: no log driver named '{log.driver}' is registered", reason="NO_SUCH_LOG_DRIVER"
-        )
-    for name, value in log.options.items():
-        if name == "max-size":
-            try:
-                parse_size(value)
-            except ValueError:
-                raise errors.InvalidArgumentError(f"invalid size: '{value}'") from None
-        elif name == "max-file":
-            if not value.isascii() or not value.isdigit() or int(value) < 1:
-                raise errors.InvalidArgumentError("max-file cannot be less than 1")
-        elif name not in ("labels", "labels-regex", "env", "env-regex", "compress", "tag", "mode"):
-            raise errors.InvalidArgumentError(f"unknown log opt '{name}' for json-file log driver")
 
 
 def _create_error(event: dict[str, Any]) -> errors.EngineError:

@@ -18,6 +18,7 @@ from trine.runtime import info, registry, seccomp_profile
 from trine.runtime.archive import Archives
 from trine.runtime.attach import Attacher
 from trine.runtime.cgroups import layout as layouts
+from trine.runtime.checks import check_limit
 from trine.runtime.containers import Containers, Settings
 from trine.runtime.logs import Logs
 from trine.runtime.processes import Processes
@@ -71,6 +72,7 @@ def parse_ulimit(text: str) -> tuple[str, int, int]:
         result = "", 0, 0
     if not separator or not result[0]:
         raise InvalidArgumentError(f"invalid ulimit argument: {text}")
+    check_limit(*result)
     return result
 
 
