@@ -20,7 +20,7 @@ from trine.engine.merge import DEFAULT_PATH, SHORT_ID_LENGTH
 from trine.engine.prepare import delete_runtime, delete_sandbox
 from trine.engine.undo import run_to_end
 from trine.engine.validate import container_of
-from trine.kit.errors import ConflictError, EngineError
+from trine.kit.errors import ConflictError, EngineError, UnavailableError
 from trine.v1 import container_pb2, image_pb2, network_pb2, runtime_pb2
 
 _Call = grpc.aio.StreamStreamCall[image_pb2.BuildImageRequest, image_pb2.BuildImageResponse]
@@ -38,6 +38,7 @@ class Build:
         self._steps: set[str] = set()
         self._cleaning: set[asyncio.Task[None]] = set()
         self._write_lock = asyncio.Lock()
+        self._over = asyncio.Event()  # the image service's stream has ended
 
     async def run(
         self, requests: AsyncIterator[image_pb2.BuildImageRequest]
@@ -46,6 +47,8 @@ class Build:
         leaf = self.core.leaves.image
         await leaf.ready()
         call = leaf.stub.BuildImage()
+        # While a step runs nobody reads this stream: that it broke must end the step.
+        call.add_done_callback(lambda _call: self._over.set())
         pump = asyncio.create_task(self._pump(requests, call))
         self.core.builds_running += 1
         self.core.registry.in_flight.add(self.sandbox_id)
@@ -114,7 +117,7 @@ class Build:
         target = runtime_pb2.AttachTarget(container_id=step.container_id, stdout=True, stderr=True)
         try:
             await attach.write(runtime_pb2.AttachProcessRequest(target=target))
-            async for message in leaf.stream(attach):
+            async for message in self._while_wanted(leaf.stream(attach)):
                 if message.WhichOneof("event") == "attached":
                     await leaf(
                         leaf.stub.StartRuntimeContainer,
@@ -126,6 +129,27 @@ class Build:
                     return
         finally:
             attach.cancel()
+
+    async def _while_wanted(
+        self, messages: AsyncIterator[runtime_pb2.AttachProcessResponse]
+    ) -> AsyncIterator[runtime_pb2.AttachProcessResponse]:
+        """Yield messages; raises UnavailableError when the image service is gone before they end."""
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            while True:
+                following = asyncio.ensure_future(anext(messages, None))
+                try:
+                    await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)
+                    if not following.done():
+                        raise UnavailableError("the build has ended before its step")
+                finally:
+                    following.cancel()
+                message = following.result()
+                if message is None:
+                    return
+                yield message
+        finally:
+            over.cancel()
 
     async def _request(self, step: image_pb2.ExecStep) -> runtime_pb2.CreateRuntimeContainerRequest:
         hostname = step.container_id[:SHORT_ID_LENGTH]
