@@ -80,6 +80,19 @@ def test_killed_in_a_download(own: ImageRig, fake: FakeRegistry) -> None:
     consistent(own)
 
 
+def test_a_stop_ends_what_runs_and_leaves_nothing(own: ImageRig, fake: FakeRegistry) -> None:
+    fake.serve("x", "latest", IMAGE)
+    blob = json.loads(IMAGE.manifest)["layers"][1]["digest"]
+    fake.routes[f"/v2/x/blobs/{blob}"] = Answer(IMAGE.blobs[blob], stall=1000)
+    call = own.stub.PullImage(pb.PullImageRequest(name=f"{fake.host}/x"))
+    reader = threading.Thread(target=lambda: failure(lambda: list(call)))
+    reader.start()
+    assert fake.stalled.wait(10)
+    assert own.stop() == 0  # while the registry still keeps silent
+    reader.join(10)
+    own.assert_clean()
+
+
 # Every system call that makes a change durable or visible is a point to die at.
 _KILLER = """
 import os, runpy, signal, sys, threading

@@ -51,6 +51,7 @@ class Bridge:
     def __init__(self) -> None:
         self._quick = ThreadPoolExecutor(_QUICK_THREADS, "quick")
         self._long = ThreadPoolExecutor(_LONG_THREADS, "long")
+        self._running: set[Operation] = set()
 
     async def quick(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run something of a few milliseconds."""
@@ -59,6 +60,8 @@ class Bridge:
     async def long(self, operation: Operation, work: Callable[[], T]) -> T:
         """Run something that may take long; it is told to stop when the caller goes away."""
         future = asyncio.get_running_loop().run_in_executor(self._long, _plain_errors(work))
+        self._running.add(operation)
+        future.add_done_callback(lambda _: self._running.discard(operation))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -89,6 +92,8 @@ class Bridge:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
         future = loop.run_in_executor(self._long, _plain_errors(run))
+        self._running.add(operation)
+        future.add_done_callback(lambda _: self._running.discard(operation))
         try:
             while (item := await queue.get()) is not None:
                 room.release()
@@ -106,6 +111,9 @@ class Bridge:
                 await asyncio.get_running_loop().run_in_executor(self._long, file.write, chunk)
 
     def close(self) -> None:
-        """Wait for what runs."""
+        """Cancel what still runs and wait until it has undone itself."""
+        # The event loop is busy here: the handlers cannot tell their operations any more.
+        for operation in list(self._running):
+            operation.cancel()
         self._quick.shutdown(wait=True)
         self._long.shutdown(wait=True, cancel_futures=True)
