@@ -37,7 +37,9 @@ LEAN = {
     "trine/runtime/pid1.py",
     "trine/runtime/reactor.py",
     "trine/runtime/rootfs.py",
+    "trine/runtime/shim_peer.py",
     "trine/runtime/shim_process.py",
+    "trine/runtime/shim_requests.py",
     "trine/runtime/stdio.py",
     "trine/runtime/users.py",
 }

@@ -24,79 +24,14 @@ from trine.runtime.cgroups.group import Group
 from trine.runtime.cgroups.layout import Layout
 from trine.runtime.failure import ContainerError, describe, from_dict
 from trine.runtime.json_log import JsonLog, parse_size
-from trine.runtime.reactor import READ, WRITE, Reactor
+from trine.runtime.reactor import READ, Reactor
+from trine.runtime.shim_peer import Peer
 from trine.runtime.shim_process import CREATED, RUNNING, STOPPED, Process
-from trine.runtime.stdio import Client
+from trine.runtime.shim_requests import OPERATIONS
 
 ENDED_EXECS_KEPT = 256
 _FAMILY = int(socket.AF_UNIX)
 _SIGCHLD = int(signal.SIGCHLD)
-_SPECIFICATION_LIMIT = 32 << 20
-
-
-class Peer:
-    """One connection: a client or the service."""
-
-    def __init__(self, shim: Shim, connection: socket.socket) -> None:
-        self.shim = shim
-        self.connection = connection
-        self.watching = False
-        self.clients: list[tuple[Process, Client]] = []
-        self._queue: list[dict[str, Any]] = []
-        connection.setblocking(False)
-        shim.reactor.add(connection.fileno(), READ, self._ready)
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Send an event now, or when the peer reads again."""
-        if self.connection.fileno() < 0:
-            return
-        if self._queue:
-            self._queue.append(message)
-            return
-        try:
-            packets.send(self.connection, message)
-        except BlockingIOError:
-            self._queue.append(message)
-            self.shim.reactor.change(self.connection.fileno(), READ | WRITE)
-        except OSError:
-            self.shim.reactor.call_later(self.close)
-
-    def _ready(self, events: int) -> None:
-        if events & WRITE and self._queue:
-            waiting, self._queue = self._queue, []
-            for message in waiting:
-                self.send(message)
-            if not self._queue and self.connection.fileno() >= 0:
-                self.shim.reactor.change(self.connection.fileno(), READ)
-        if events & ~WRITE:
-            self._receive()
-
-    def _receive(self) -> None:
-        try:
-            message, descriptors = packets.receive(self.connection)
-        except BlockingIOError:
-            return
-        except ValueError as error:
-            self.send({"event": "error", "reason": "INVALID_ARGUMENT", "message": str(error)})
-            return
-        except OSError:
-            message, descriptors = None, []
-        if message is None:
-            self.close()
-            return
-        self.shim.handle(self, message, descriptors)
-
-    def close(self) -> None:
-        """Forget the peer; its attachments are detached."""
-        if self.connection.fileno() < 0:
-            return
-        self.shim.reactor.remove(self.connection.fileno())
-        self.connection.close()
-        for owner, client in self.clients:
-            owner.detach(client)
-        self.clients = []
-        self.shim.peers.discard(self)
-        self.shim.leave_if_done()
 
 
 class Shim:
@@ -491,7 +426,7 @@ class Shim:
     def handle(self, peer: Peer, message: dict[str, Any], descriptors: list[int]) -> None:
         """Do one request; descriptors it does not take are closed."""
         number = message.get("n")
-        operation = _OPERATIONS.get(str(message.get("op")))
+        operation = OPERATIONS.get(str(message.get("op")))
         try:
             if operation is None:
                 raise ContainerError(f"unknown operation: {message.get('op')}", "INVALID_ARGUMENT")
@@ -533,162 +468,6 @@ def _open_log(options: dict[str, Any]) -> JsonLog | None:
         return None
     wanted = options.get("options") or {}
     return JsonLog(options["path"], parse_size(wanted.get("max-size", "")), int(wanted.get("max-file") or 1))
-
-
-def _attach(shim: Shim, peer: Peer, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any] | None:
-    target = shim.find(message)
-    if target.state == STOPPED:
-        raise shim.not_running()
-    wanted = [name for name in ("stdin", "stdout", "stderr") if message.get(name)]
-    if len(descriptors) < len(wanted):
-        raise ContainerError("attach needs a descriptor for each stream asked for", "INVALID_ARGUMENT")
-    given = dict(zip(wanted, descriptors, strict=False))
-    del descriptors[: len(wanted)]
-
-    def finished() -> None:
-        peer.clients = [(p, c) for p, c in peer.clients if c is not client]
-        peer.send({"event": "exit", "code": target.exit_code, "process": target.id})
-        shim.leave_if_done()
-
-    client = Client(given.get("stdin", -1), given.get("stdout", -1), given.get("stderr", -1), finished)
-    peer.clients.append((target, client))
-    target.attach(client)
-    # What was logged until here is in the log, what comes after here comes to the client.
-    return {"event": "attached", "log_size": shim.log.size if shim.log and target is shim.first else 0}
-
-
-def _resize(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
-    target = shim.find(message)
-    if target.state == STOPPED:
-        raise shim.not_running()
-    target.resize(int(message["rows"]), int(message["columns"]))
-    return {"event": "ok"}
-
-
-def _send_signal(shim: Shim, _peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
-    target = shim.find(message)
-    number = int(message["signal"])
-    if target.state != RUNNING:
-        raise shim.not_running()
-    if message.get("all"):
-        for pid in shim.group.pids():
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-    else:
-        target.signal(number)
-    return {"event": "ok"}
-
-
-def _state(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
-    return {"event": "state", **shim.state()}
-
-
-def _watch(shim: Shim, peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
-    peer.watching = True
-    return {"event": "state", **shim.state()}
-
-
-def _start(shim: Shim, peer: Peer, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any] | None:
-    if shim.first.state == STOPPED:
-        raise shim.first.error or shim.not_running()
-    if shim.first.state == RUNNING:
-        return {"event": "ok", **shim.state()}
-    shim.first.waiters.append((peer, message.get("n")))
-    if len(shim.first.waiters) == 1:
-        shim.say(shim.first, {"go": True})
-    return None
-
-
-def _exec_create(shim: Shim, _peer: Peer, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-    if shim.first.state != RUNNING:
-        raise shim.not_running()
-    identifier = message["process"]
-    content = os.pread(descriptors[0], _SPECIFICATION_LIMIT, 0)
-    spec = json.loads(content)
-    existing = shim.execs.get(identifier)
-    if existing is not None:
-        if existing.spec != spec:
-            raise ContainerError(f"exec {identifier} exists already", "ALREADY_EXISTS")
-        return {"event": "ok"}
-    shim.execs[identifier] = Process(identifier, spec)
-    return {"event": "ok"}
-
-
-def _exec_start(shim: Shim, peer: Peer, message: dict[str, Any], _d: list[int]) -> dict[str, Any] | None:
-    target = shim.find(message)
-    if shim.first.state != RUNNING:
-        raise shim.not_running()
-    if shim.paused:
-        raise ContainerError(f"Container {shim.id} is paused, unpause the container before exec", "PAUSED")
-    if target.pid or target.state != CREATED:
-        raise ContainerError(f"Error: Exec command {target.id} has already run", "ALREADY_RUN")
-    target.waiters.append((peer, message.get("n")))
-    shim_process.spawn_exec(target, shim.first, shim.container, shim.reactor)
-    shim.watch_process(target)
-    try:
-        shim.group.join(target.pid)
-    except OSError as error:
-        target.signal(signal.SIGKILL)
-        target.error = ContainerError(str(error.strerror))
-        return None
-    shim.say(target, {"joined": True})
-    return None
-
-
-def _exec_state(shim: Shim, _peer: Peer, message: dict[str, Any], _d: list[int]) -> dict[str, Any]:
-    target = shim.find(message)
-    return {
-        "event": "ok",
-        "state": target.state,
-        "pid": target.pid,
-        "exit_code": target.exit_code,
-        "started_at": target.started_at,
-    }
-
-
-def _pause(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
-    if shim.first.state != RUNNING:
-        raise shim.not_running()
-    if shim.paused:
-        raise ContainerError(f"Container {shim.id} is already paused", "ALREADY_PAUSED")
-    shim.group.freeze()
-    shim.paused = True
-    return {"event": "ok"}
-
-
-def _resume(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
-    if not shim.paused:
-        raise ContainerError(f"Container {shim.id} is not paused", "NOT_PAUSED")
-    shim.group.thaw()
-    shim.paused = False
-    return {"event": "ok"}
-
-
-def _destroy(shim: Shim, _peer: Peer, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
-    if shim.first.state != STOPPED:
-        shim.first.signal(signal.SIGKILL)
-        if shim.paused:
-            shim.group.thaw()
-            shim.paused = False
-    return {"event": "ok"}
-
-
-_OPERATIONS = {
-    "attach": _attach,
-    "resize": _resize,
-    "signal": _send_signal,
-    "state": _state,
-    "watch": _watch,
-    "start": _start,
-    "exec_create": _exec_create,
-    "exec_start": _exec_start,
-    "exec_state": _exec_state,
-    "pause": _pause,
-    "resume": _resume,
-    "destroy": _destroy,
-}
 
 
 def main(request: dict[str, Any], control: socket.socket, layout: Layout) -> NoReturn:
