@@ -34,9 +34,14 @@ def until(check: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.05)
 
 
+def shims(stack: Stack) -> list[str]:
+    """Return the sockets of living shims, of containers and build steps."""
+    return [str(path) for path in (stack.exec_root / "runtime").glob("*/shim.sock")]
+
+
 def nothing_left(stack: Stack) -> None:
-    """No shim, no namespace, no cgroup, no writable layer of a container is left."""
-    until(lambda: not [w for w in stack.processes().values() if w.startswith("trine-shim")])
+    """No shim, no namespace, no record and no data of a container is left."""
+    until(lambda: not shims(stack))
     netns = stack.exec_root / "netns"
     until(lambda: not [n for n in os.listdir(netns) if len(n) == 64])
     assert not [n for n in os.listdir(stack.data_root / "runtime" / "containers") if len(n) == 64]
@@ -122,6 +127,7 @@ def test_a_client_that_goes_away_leaves_nothing_of_a_rm_container(stack: Stack) 
     client.kill()
     client.communicate()
     assert stack.inspect("held", "{{.State.Running}}") == "true"  # as Docker: it runs on
+    assert shims(stack), "what nothing_left looks for can be seen"
     stack.must("kill", "held")
     nothing_left(stack)
 
@@ -153,3 +159,29 @@ def test_killed_while_preparing_attaching_and_starting(stack: Stack) -> None:
         client.communicate(timeout=30)
         stack.start()
         nothing_left(stack)
+
+
+def test_a_build_that_is_given_up_leaves_nothing(stack: Stack) -> None:
+    context = stack.root / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM busybox\nRUN sleep 1000\n")
+    client = stack.spawn("build", str(context))
+    until(lambda: shims(stack))
+    client.send_signal(signal.SIGINT)
+    client.communicate(timeout=20)
+    nothing_left(stack)
+
+
+def test_a_build_step_ends_with_the_image_service(stack: Stack) -> None:
+    context = stack.root / "context2"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM busybox\nRUN sleep 1001\n")
+    client = stack.spawn("build", str(context))
+    until(lambda: shims(stack))
+    stack.kill("image")
+    _, errors = client.communicate(timeout=20)
+    assert "the image service does not answer; it is being restarted, try again" in errors
+    assert client.returncode == 1
+    stack.wait_until_serving()
+    nothing_left(stack)
+    until(lambda: not os.listdir(stack.data_root / "image" / "snapshots"))
