@@ -135,7 +135,8 @@ def remove_rules(program: str, table: str, bridge: str) -> None:
     listed = subprocess.run([program, "-t", table, "-S"], capture_output=True, text=True, check=False)
     lines = listed.stdout.splitlines()
     chains = [line.split()[1] for line in lines if line.startswith("-N TRINE")]
-    inside = [line for line in lines if line.startswith("-A TRINE")]
+    # (The guard of 127.0.0.0/8 belongs to all.)
+    inside = [line for line in lines if line.startswith("-A TRINE") and " -d 127.0.0.0/8 " not in line]
     if any(word in line for line in inside for word in (" -i ", " -o ", " -d ")):
         return
     for line in lines:
