@@ -309,7 +309,9 @@ class ImageRig:
             ],
             stderr=(self.directory / "log").open("ab"),
         )
-        self._channel = grpc.insecure_channel(f"unix:{self.directory}/image.sock")
+        # Channels of one process to one address share their back-off, which grows to two minutes.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 500)]
+        self._channel = grpc.insecure_channel(f"unix:{self.directory}/image.sock", options=options)
         grpc.channel_ready_future(self._channel).result(timeout=60)
         self.stub: Any = image_pb2_grpc.ImageServiceStub(self._channel)
         return self
