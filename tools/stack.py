@@ -114,13 +114,13 @@ def _end(pids: list[int], seconds: float) -> None:
             time.sleep(0.02)
 
 
-def _remove_network() -> None:
-    """Remove bridges and rules of this stack; with no other engine on the host also the TRINE chains."""
-    subprocess.run(["ip", "link", "delete", BRIDGE], stderr=subprocess.DEVNULL, check=False)
+def remove_network(bridge: str) -> None:
+    """Remove a bridge and the rules of its engine; with no other engine on the host also the TRINE chains."""
+    subprocess.run(["ip", "link", "delete", bridge], stderr=subprocess.DEVNULL, check=False)
     for family in ("iptables", "ip6tables"):
         for backend in ("nft", "legacy"):
             for table in ("nat", "filter", "raw", "mangle"):
-                remove_rules(f"{family}-{backend}", table, BRIDGE)
+                remove_rules(f"{family}-{backend}", table, bridge)
 
 
 def remove_rules(program: str, table: str, bridge: str) -> None:
@@ -172,7 +172,7 @@ def down() -> int:
         point = line.split()[4]
         if point.startswith((f"{EXEC_ROOT}/", f"{DATA_ROOT}/")):
             subprocess.run(["umount", "-l", point], check=False)
-    _remove_network()
+    remove_network(BRIDGE)
     _remove_cgroups()
     shutil.rmtree(EXEC_ROOT, ignore_errors=True)
     registry.stop(STATE / "registry")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools.stack import remove_rules
+from tools.stack import remove_network
 
 from support import traces
 from support.place import Place
@@ -41,11 +41,7 @@ def stack() -> Iterator[Stack]:
     before = traces.rules(Place())
     with Stack(place=Place(), images=("debian",), flags=["--bip", "10.213.77.1/24"], preload=False) as engine:
         yield engine
-    subprocess.run(["ip", "link", "delete", "trine0"], stderr=subprocess.DEVNULL, check=False)
-    for family in ("iptables", "ip6tables"):
-        for backend in ("nft", "legacy"):
-            for table in ("nat", "filter", "raw", "mangle"):
-                remove_rules(f"{family}-{backend}", table, "trine0")
+    remove_network("trine0")
     assert [rule for rule in traces.rules(Place()) if rule not in before] == []
 
 
