@@ -30,8 +30,6 @@ _RULES: tuple[tuple[str, str], ...] = (
     # One write or two: whether the colour ends between them is chance.
     (r"\x1b\[0m\x1b\[91m", ""),
     (r"(Python version:) +3\.\d+\.\d+", r"\1  <PYTHON>"),
-    # How contents are hashed is the engine's own affair.
-    (r"(COPY|ADD) (file|dir|multi):[0-9a-f]{16}", r"\1 \2:<HASH>"),
     (r"\b[0-9a-f]{64}\b", "<ID>"),
     (r"(?<![0-9a-zA-Z.:-])(?=[0-9a-f]*[a-f0-9])[0-9a-f]{12}(?![0-9a-zA-Z])", "<ID12>"),
     (_TIME, "<TIME>"),
