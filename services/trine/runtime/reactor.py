@@ -46,7 +46,8 @@ class Reactor:
         self._running = False
 
     def run(self) -> None:
-        """Loop until ``stop``."""
+        """Loop until ``stop``; may be called again then."""
+        self._running = True
         while self._running:
             for descriptor, events in self._epoll.poll(0 if self._later else -1, 64):
                 callback = self._callbacks.get(descriptor)
@@ -56,3 +57,7 @@ class Reactor:
                 waiting, self._later = self._later, []
                 for call in waiting:
                     call()
+
+    def close(self) -> None:
+        """Close the epoll descriptor; those that were watched are their owners'."""
+        self._epoll.close()

@@ -27,6 +27,7 @@ from trine.runtime import (
     copy_up,
     packets,
     pid1,
+    rehearsal,
     shim,
 )
 from trine.runtime.cgroups import layout
@@ -61,6 +62,7 @@ def main() -> NoReturn:
     found = layout.detect()
     area = process.argument_area()
     process.set_title(area, ["trine-zygote"])
+    rehearsal.rehearse(found)
     gc.collect()
     gc.freeze()
     packets.send(channel, {"event": "ready"})
