@@ -8,6 +8,7 @@ mmdebstrap; no container engine.
 from __future__ import annotations
 
 import calendar
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -166,12 +167,22 @@ def make_busybox(blobs: BlobStore) -> Image:
     )
 
 
+def debian_sources(apt: Path) -> Path | None:
+    """Return the file below ``apt`` (/etc/apt) that names a Debian mirror, whatever it is called."""
+    others = [path for kind in ("sources", "list") for path in sorted(apt.glob(f"sources.list.d/*.{kind}"))]
+    for path in (apt / "sources.list.d/debian.sources", apt / "sources.list", *others):
+        with contextlib.suppress(FileNotFoundError):
+            lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+            if {"bookworm", "main"} <= set(" ".join(lines).split()):
+                return path
+    return None
+
+
 def _host_sources() -> str:
-    for candidate in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"):
-        path = Path(candidate)
-        if path.exists() and any(not line.startswith("#") for line in path.read_text().split("\n") if line):
-            return candidate
-    raise SystemExit("make_images: no apt sources in /etc/apt to build the debian image from")
+    found = debian_sources(Path("/etc/apt"))
+    if found is None:
+        raise SystemExit("make_images: no file in /etc/apt names a mirror of Debian bookworm")
+    return str(found)
 
 
 def _host_apt_options() -> list[str]:
@@ -225,7 +236,7 @@ def _install_httpd(lower: Path, upper: Path, work: Path, merged: Path) -> None:
 set -e
 mount -t overlay overlay -o lowerdir={lower},upperdir={upper},workdir={work} {merged}
 mount -t proc proc {merged}/proc
-mount --bind /dev {merged}/dev
+mount --rbind /dev {merged}/dev
 touch {merged}/etc/resolv.conf
 mount --bind /etc/resolv.conf {merged}/etc/resolv.conf
 export DEBIAN_FRONTEND=noninteractive
