@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +184,58 @@ def test_server_tells_errors_whole_and_stops_on_sigterm(
         assert await serving == 0
 
     asyncio.run(scenario())
+
+
+def _with_one_row(path: Path) -> None:
+    database = Database(path, SCHEMA, 1)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO thing(name) VALUES('kept')")
+    database.close()  # copies
+
+
+@pytest.mark.parametrize("damage", ["emptied", "garbage", "cut", "gone"])
+def test_damaged_database_is_replaced_by_its_copy(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "a.db"
+    _with_one_row(path)
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {"emptied": b"", "garbage": os.urandom(9000), "cut": whole[: len(whole) // 2]}[damage]
+        )
+    database = Database(path, SCHEMA, 1)
+    assert [row["name"] for row in database.read("SELECT name FROM thing")] == ["kept"]
+    database.close()
+    assert bool(list(tmp_path.glob("a.db.damaged-*"))) == (damage != "gone")
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database" * 300])
+def test_damaged_database_without_a_copy_is_refused_and_left_alone(tmp_path: Path, damage: bytes) -> None:
+    """An empty file is damage too: taken for a new one, all its owner has would be removed as nobody's."""
+    path = tmp_path / "a.db"
+    _with_one_row(path)
+    (tmp_path / "a.db.copy").unlink()
+    path.write_bytes(damage)
+    with pytest.raises(errors.InternalError, match=r"is damaged .* and has no copy"):
+        Database(path, SCHEMA, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.db"]
+    assert path.read_bytes() == damage
+
+
+def test_database_is_copied_a_while_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trine.kit.database_copy.COPY_SECONDS", 0.01)
+    database = Database(tmp_path / "a.db", SCHEMA, 1)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO thing(name) VALUES('x')")
+    deadline = time.monotonic() + 20
+    while True:  # no close: a process that is killed makes no last copy
+        with contextlib.suppress(sqlite3.Error):
+            copy = sqlite3.connect(f"file:{tmp_path}/a.db.copy?mode=ro&immutable=1", uri=True)
+            found = copy.execute("SELECT name FROM thing").fetchall()
+            copy.close()
+            if found == [("x",)]:
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    database.close()

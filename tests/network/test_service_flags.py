@@ -192,7 +192,7 @@ def test_a_damaged_database_is_one_line(rig: Rig) -> None:
     rig.start()
     rig.stop()
     (rig.data_root / "network" / "network.db").write_bytes(b"not a database" * 300)
-    for name in ("network.db-wal", "network.db-shm"):
+    for name in ("network.db-wal", "network.db-shm", "network.db.copy"):
         (rig.data_root / "network" / name).unlink(missing_ok=True)
     done = subprocess.run(rig.command(), capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import grpc
+import pytest
 
 from runtime.rig import Attachment, Rig, eventually
 from trine.v1 import runtime_pb2 as pb
@@ -129,3 +131,78 @@ def _zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][1:2] == "Z"
     except OSError:
         return True
+
+
+def test_a_container_lost_with_the_machine_ended_with_255(own: Rig) -> None:
+    """After a boot nobody knows how it ended: its socket's folder (a tmpfs) is empty."""
+    container = own.run("sleep", "1000")
+    shim, pid = own.shim(container), own.get(container).process_id
+    own.kill()
+    os.kill(shim, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or _zombie(pid))
+    shutil.rmtree(own.place / "run")
+    own.start()
+    assert (own.get(container).state, own.get(container).exit_code) == (pb.RUNTIME_STATE_STOPPED, 255)
+    own.delete(container)
+
+
+def test_a_stopped_zygote_is_replaced(own: Rig) -> None:
+    own.output("true")
+    stopped = own.zygote()
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(grpc.RpcError, match="zygote did not answer and is being replaced"):
+        own.create("true")
+    assert own.output("echo", "again")[0] == 0
+    assert own.zygote() != stopped
+    eventually(lambda: not own.leaks())
+
+
+def test_a_stopped_zygote_does_not_hold_up_the_end_of_the_service(own: Rig) -> None:
+    own.output("true")
+    stopped = own.zygote()
+    os.kill(stopped, signal.SIGSTOP)
+    assert own.process is not None
+    own.process.send_signal(signal.SIGTERM)
+    assert own.process.wait(timeout=20) == 0
+    assert not Path(f"/proc/{stopped}").exists()
+    own.channel.close()
+    own.start()
+
+
+def test_a_stopped_shim_keeps_nobody_from_serving_and_can_be_killed(own: Rig) -> None:
+    stuck, other = own.run("sleep", "1000"), own.run("sleep", "1000")
+    shim = own.shim(stuck)
+    os.kill(shim, signal.SIGSTOP)
+    own.kill()
+    own.start()
+    assert own.get(stuck).state == pb.RUNTIME_STATE_RUNNING
+    assert own.get(other).state == pb.RUNTIME_STATE_RUNNING
+    own.stub.SignalRuntimeContainer(pb.SignalRuntimeContainerRequest(id=stuck, signal=9))
+    assert own.wait(stuck).exit_code == 137
+    own.delete(stuck)
+    own.delete(other, force=True)
+
+
+def test_a_stopped_shim_that_goes_on_is_known_again(own: Rig) -> None:
+    container = own.run("sleep", "1000")
+    before = own.get(container)
+    shim = own.shim(container)
+    os.kill(shim, signal.SIGSTOP)
+    own.kill()
+    own.start()
+    os.kill(shim, signal.SIGCONT)
+    eventually(lambda: own.get(container) == before)
+    own.delete(container, force=True)
+
+
+def test_a_damaged_config_costs_its_own_container_only(own: Rig) -> None:
+    damaged, other = own.run("sleep", "1000"), own.run("sleep", "1000")
+    pid = own.get(damaged).process_id
+    own.kill()
+    (own.place / "data/runtime/containers" / damaged / "config.json").write_bytes(b"\xff\x00{")
+    own.start()
+    assert own.get(other).state == pb.RUNTIME_STATE_RUNNING
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or _zombie(pid))
+    own.delete(damaged)
+    own.delete(other, force=True)
+    eventually(lambda: not own.leaks())

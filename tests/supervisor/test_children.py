@@ -77,6 +77,28 @@ def test_running_service_is_adopted_and_restarted_when_it_ends(tmp_path: Path) -
     asyncio.run(scenario())
 
 
+def test_running_service_that_is_stopped_is_replaced(tmp_path: Path) -> None:
+    """One that listens, holds the lock and never answers must not keep trined from starting."""
+
+    async def scenario() -> None:
+        stranger = subprocess.Popen([sys.executable, TINY, f"unix://{tmp_path}/t.sock"])
+        try:
+            await until(lambda: (tmp_path / "t.sock").exists())
+            stranger.send_signal(signal.SIGSTOP)
+            service = tiny(tmp_path)
+            await service.start()
+            assert not service.adopted
+            assert service.process_id not in (0, stranger.pid)
+            assert stranger.wait(10) == -signal.SIGKILL
+            await service.stop()
+        finally:
+            if stranger.poll() is None:
+                stranger.kill()
+                stranger.wait()
+
+    asyncio.run(scenario())
+
+
 def test_service_that_cannot_start_is_reported(tmp_path: Path) -> None:
     async def scenario() -> None:
         (tmp_path / "fail").touch()

@@ -135,8 +135,9 @@ async def _settle_locked(core: Core, entry: Entry, found: runtime_pb2.RuntimeCon
     if found.state in running:
         paused = found.state == runtime_pb2.RUNTIME_STATE_PAUSED
         entry.status = Status.PAUSED if paused else Status.RUNNING
-        entry.container.state.process_id = found.process_id
-        entry.container.state.started_at_unix_nanos = found.started_at_unix_nanos
+        if found.started_at_unix_nanos:  # else its shim does not answer: what we know stays
+            entry.container.state.process_id = found.process_id
+            entry.container.state.started_at_unix_nanos = found.started_at_unix_nanos
         settled(entry)
         core.save(entry)
         health.watch(core, entry)

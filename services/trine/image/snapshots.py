@@ -57,15 +57,22 @@ class Snapshots:
             found = [self._empty]
         return tuple(found)
 
-    def _record(self, row: sqlite3.Row) -> Snapshot:
+    def _record(self, row: sqlite3.Row, whole: bool = True) -> Snapshot:
+        """Return a row as a snapshot; without ``whole`` also one that lost its layers."""
         directory = self._content.snapshot(row["number"])
         diff_ids = tuple(json.loads(row["diff_ids"]))
+        try:
+            lower = self._lower(diff_ids)
+        except NotFoundError:
+            if whole:
+                raise
+            lower = ()
         return Snapshot(
             key=row["key"],
             number=row["number"],
             image_id=row["image_id"],
             created_nanos=row["created_nanos"],
-            lower=self._lower(diff_ids),
+            lower=lower,
             upper=directory / "fs",
             work=directory / "work",
             diff_ids=diff_ids,
@@ -101,7 +108,7 @@ class Snapshots:
 
     def all(self) -> list[Snapshot]:
         """Return all snapshots."""
-        return [self._record(row) for row in self._catalog.snapshot_rows()]
+        return [self._record(row, whole=False) for row in self._catalog.snapshot_rows()]
 
     def delete(self, key: str) -> Snapshot | None:
         """Delete a snapshot; return what it was, None when there was none."""
@@ -109,7 +116,7 @@ class Snapshots:
             rows = self._catalog.snapshot_rows(key)
             if not rows:
                 return None
-            gone = self._record(rows[0])
+            gone = self._record(rows[0], whole=False)
             self._catalog.drop_snapshot(db, key)
         self._content.discard(self._content.snapshot(gone.number))
         return gone

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from trine.kit.database_copy import Copier, mend
 from trine.kit.errors import InternalError, ResourceExhaustedError
+from trine.kit.files import sync_directory
 
 T = TypeVar("T")
 
@@ -27,27 +29,29 @@ class Database:
     ) -> None:
         """Open or create ``path``.
 
-        ``schema`` makes version ``version`` in an empty file; ``migrations[n]`` is a script from n to
-        n + 1. Raises InternalError when the file has another version and no way leads from there.
+        ``schema`` makes version ``version`` of a new file; ``migrations[n]`` is a script from n to
+        n + 1. A damaged file is replaced by its copy (``database_copy``). Raises InternalError when the file
+        has another version and no way leads from there, when it is damaged without a copy, or unreadable.
         """
         self.path = path
         self._lock = threading.RLock()
+        try:
+            mend(path)
+            if not path.exists():
+                _create(path, schema, version)
+            self._connection = _open(path)
+            self._connection.row_factory = sqlite3.Row
+            self._migrate(version, migrations or {})
+        except (OSError, sqlite3.Error) as error:
+            text = error.strerror if isinstance(error, OSError) else str(error)
+            raise InternalError(f"cannot open {path}: {text}", reason="CANNOT_OPEN") from error
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"db-{path.stem}")
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-        self._connection.row_factory = sqlite3.Row
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute("PRAGMA foreign_keys=ON")
-        self._prepare(schema, version, migrations or {})
-        path.chmod(0o600)
+        self._copier = Copier(path)
 
-    def _prepare(self, schema: str, version: int, migrations: dict[int, str]) -> None:
+    def _migrate(self, version: int, migrations: dict[int, str]) -> None:
         found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        if found == 0:
-            self._script(schema, version)
-            return
         while found < version and found in migrations:
-            self._script(migrations[found], found + 1)
+            _script(self._connection, migrations[found], found + 1)
             found += 1
         if found != version:
             raise InternalError(
@@ -55,9 +59,6 @@ class Database:
                 "start the version that wrote it, or move the file away (docs/state.md)",
                 reason="SCHEMA_MISMATCH",
             )
-
-    def _script(self, script: str, version: int) -> None:
-        self._connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={version};COMMIT;")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -76,6 +77,7 @@ class Database:
                         f"write {self.path}: no space left on device", reason="NO_SPACE"
                     ) from None
                 raise
+        self._copier.changed()
 
     def read(self, query: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """Return all rows of one query."""
@@ -94,5 +96,32 @@ class Database:
     def close(self) -> None:
         """Finish the running transaction and close."""
         self._writer.shutdown()
+        self._copier.close()
         with self._lock:
             self._connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _create(path: Path, schema: str, version: int) -> None:
+    """Make a database beside and rename it: a file of that name has its tables, an empty one lost them."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    connection = sqlite3.connect(temporary, isolation_level=None)
+    try:
+        _script(connection, schema, version)
+    finally:
+        connection.close()
+    temporary.chmod(0o600)
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def _script(connection: sqlite3.Connection, script: str, version: int) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={version};COMMIT;")

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trine.kit import errors
+from trine.kit.logs import get_logger
 from trine.linux import capabilities, seccomp
 from trine.linux.seccomp import FilterError
 from trine.runtime import checks, packets, seccomp_profile, shim_client, spec
@@ -26,6 +28,7 @@ from trine.v1 import image_pb2, runtime_pb2
 
 CREATE_SECONDS = 600.0  # filling a new volume from a large image takes its time
 DELETE_SECONDS = 15.0
+KILL_SECONDS = 5.0  # what a shim has to obey when its container is to end anyway
 _PREFIX = "OCI runtime create failed: runc create failed: unable to start container process: "
 _OF_THE_COMMAND = ("COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE")
 _OF_THE_USER = ("NO_SUCH_USER", "NO_SUCH_GROUP", "INVALID_USER", "NOT_RUNNING", "UNSUPPORTED")
@@ -67,6 +70,7 @@ class Containers:
         self._capabilities = capabilities.bounding()
         release = os.uname().release.split(".")
         self._kernel = (int(release[0]), int(re.sub(r"\D.*", "", release[1]) or 0))
+        self._log = get_logger("runtime")
         self._no_seccomp = not seccomp.available()
 
     async def create(
@@ -196,8 +200,10 @@ class Containers:
             pass  # no shim, or it has undone its part and gone
         else:
             try:
-                await other.request("destroy")
+                await other.request("destroy", seconds=KILL_SECONDS)
                 await asyncio.wait_for(other.closed.wait(), 5.0)
+            except errors.DeadlineExceededError:
+                self._end_shim(record.id)
             except (errors.EngineError, TimeoutError):
                 pass
             other.close()
@@ -226,13 +232,26 @@ class Containers:
         """
         if not 1 <= number <= 64:
             raise errors.InvalidArgumentError(f"Invalid signal: {number}")
+        killing = number == signal.SIGKILL and not exec_id
         try:
             await self._shim_of(container_id).request(
-                "signal", signal=number, all=everyone and not exec_id, process=exec_id
+                "signal",
+                seconds=KILL_SECONDS if killing else shim_client.REQUEST_SECONDS,
+                signal=number,
+                all=everyone and not exec_id,
+                process=exec_id,
             )
+        except errors.DeadlineExceededError:
+            if not (killing and self._end_shim(container_id)):
+                raise
         except (errors.NotFoundError, errors.ConflictError):
             if not exec_id:
                 raise
+
+    def _end_shim(self, container_id: str) -> bool:
+        """Kill a shim that does not answer (stopped, stuck): its container ends with it."""
+        self._log.error("a shim does not answer: killed", container=container_id)
+        return shim_client.end(str(self._store.state_directory(container_id)))
 
     async def pause(self, container_id: str) -> None:
         """Freeze. Raises NotFoundError, ConflictError."""
@@ -293,9 +312,11 @@ class Containers:
     async def _destroy(self, record: Record) -> None:
         if record.shim is not None:
             try:
-                await record.shim.request("destroy")
+                await record.shim.request("destroy", seconds=KILL_SECONDS)
             except errors.ConflictError:
                 pass  # gone meanwhile
+            except errors.DeadlineExceededError:
+                self._end_shim(record.id)
         try:
             await asyncio.wait_for(record.ended.wait(), DELETE_SECONDS)
         except TimeoutError:

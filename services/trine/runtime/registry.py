@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from trine.kit.errors import NotFoundError
+from trine.kit.errors import DeadlineExceededError, EngineError, NotFoundError
 from trine.kit.logs import get_logger
 from trine.runtime import shim_client
 from trine.runtime.cgroups.group import Group
@@ -23,6 +23,9 @@ from trine.runtime.store import Store
 from trine.v1 import runtime_pb2
 
 KILLED = 128 + signal.SIGKILL
+LOST = 255  # ended while nobody looked, or with the machine: as Docker
+_ADOPT_SECONDS = 3.0
+_NEVER = 3e7
 _STATES = {
     "created": runtime_pb2.RUNTIME_STATE_CREATED,
     "running": runtime_pb2.RUNTIME_STATE_RUNNING,
@@ -170,8 +173,11 @@ class Registry:
         self._take_end(record)
         self.tell(runtime_pb2.RUNTIME_EVENT_KIND_EXITED, record)
 
-    def _take_end(self, record: Record) -> None:
-        """Take the end of a container without a shim: as written, else as kill -9 (its init dies with it)."""
+    def _take_end(self, record: Record, code: int = KILLED) -> None:
+        """Take the end of a container without a shim: as written, else as kill -9 (its init dies with it).
+
+        ``code`` is what is told when nobody wrote it.
+        """
         found = self._store.exit(record.id)
         if found is None:
             with contextlib.suppress(OSError):
@@ -181,7 +187,7 @@ class Registry:
                 "id": record.id,
                 "state": "stopped",
                 "pid": 0,
-                "exit_code": KILLED,
+                "exit_code": code,
                 "finished_at": time.time_ns(),
                 "error": "",
             }
@@ -192,43 +198,65 @@ class Registry:
         self._end_execs(record)
 
     async def adopt(self) -> int:
-        """Take over everything that is there; return how many containers live. Raises OSError."""
-        for container_id in self._store.left_over():
+        """Take over everything that is there; return how many containers live. Raises OSError.
+
+        All at once: one shim that does not answer must not keep the others, or the service, from serving.
+        """
+        await asyncio.gather(*(self._destroy_left_over(found) for found in self._store.left_over()))
+        return sum(await asyncio.gather(*(self._adopt(found) for found in self._store.known())))
+
+    async def _adopt(self, container_id: str) -> bool:
+        """Take over one container; tell whether it lives."""
+        config = self._store.config(container_id)
+        if config is None or not isinstance((config.get("linux") or {}).get("cgroupsPath"), str):
+            # It cannot be given execs or be deleted as it was made: end it, so that it can be made anew.
+            self._log.error("config.json is damaged: container ended", container=container_id)
             await self._destroy_left_over(container_id)
-        living = 0
-        for container_id in self._store.known():
-            config = self._store.config(container_id)
-            if config is None:
-                continue
-            record = self.add(container_id, config)
-            try:
-                peer = shim_client.connect(str(self._store.state_directory(container_id)))
-            except OSError:
+            return False
+        record = self.add(container_id, config)
+        try:
+            peer = shim_client.connect(str(self._store.state_directory(container_id)))
+        except OSError:
+            # Its socket is there when it was killed, and not (or an older one) after a boot.
+            alive_since_boot = self._store.has_socket_since_boot(container_id)
+            self._take_end(record, KILLED if alive_since_boot else LOST)
+            return False
+        shim = self.attach(record, peer)
+        asking = asyncio.ensure_future(shim.request("watch", seconds=_NEVER))
+        await asyncio.wait({asking}, timeout=_ADOPT_SECONDS)
+        if not asking.done():
+            self._log.error("a shim does not answer", container=container_id)
+            record.state = {"state": "running", "pid": 0}  # it held its socket: what it knows comes later
+            asking.add_done_callback(lambda done: self._answered(record, done))
+            return True
+        return self._answered(record, asking)
+
+    def _answered(self, record: Record, asking: asyncio.Future[Event]) -> bool:
+        """Take a shim's answer to "watch"; tell whether its container lives."""
+        if asking.cancelled() or asking.exception() is not None:
+            if not record.ended.is_set():
                 self._take_end(record)
-                continue
-            shim = self.attach(record, peer)
-            try:
-                record.state = await shim.request("watch")
-            except Exception:
-                if not record.ended.is_set():
-                    self._take_end(record)
-                continue
-            if record.state["state"] == "stopped":
-                record.ended.set()
-            else:
-                living += 1
-        return living
+                self.tell(runtime_pb2.RUNTIME_EVENT_KIND_EXITED, record)
+            return False
+        record.state = asking.result()
+        if record.state["state"] == "stopped":
+            record.ended.set()
+            self.tell(runtime_pb2.RUNTIME_EVENT_KIND_EXITED, record)
+        return not record.ended.is_set()
 
     async def _destroy_left_over(self, container_id: str) -> None:
         """End a shim nobody owns: its create never came to an end, or its delete did half."""
-        directory = self._store.state_directory(container_id)
+        directory = str(self._store.state_directory(container_id))
         try:
-            shim = ShimClient(shim_client.connect(str(directory)), lambda _event: None)
+            shim = ShimClient(shim_client.connect(directory), lambda _event: None)
         except OSError:
             self._store.remove(container_id, keep_data=True)
             return
-        with contextlib.suppress(Exception):
-            await shim.request("destroy")
+        with contextlib.suppress(EngineError, TimeoutError):
+            try:
+                await shim.request("destroy", seconds=_ADOPT_SECONDS)
+            except DeadlineExceededError:
+                shim_client.end(directory)
             await asyncio.wait_for(shim.closed.wait(), 5)
         shim.close()
         self._store.remove(container_id, keep_data=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
 from trine.kit import errors
 from trine.runtime import packets
 
-REQUEST_SECONDS = 60.0
+REQUEST_SECONDS = 20.0  # shorter than the service's callers wait: they get the reason, not a deadline
 _KINDS: dict[str, type[errors.EngineError]] = {
     "NOT_RUNNING": errors.ConflictError,
     "PAUSED": errors.ConflictError,
@@ -49,6 +51,26 @@ def connect(directory: str) -> socket.socket:
         peer.close()
         raise
     return peer
+
+
+def end(directory: str) -> bool:
+    """Kill the shim that listens in a directory, for one that does not answer; tell whether there was one.
+
+    Its process id is the kernel's word (SO_PEERCRED, unix(7): who called listen), and its end takes its
+    container with it.
+    """
+    try:
+        with connect(directory) as peer:
+            pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            descriptor = os.pidfd_open(pid)
+            try:
+                peer.getpeername()  # still connected: the process is still that one
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 class ShimClient:
@@ -100,7 +122,13 @@ class ShimClient:
         self._on_event({"event": "closed"})
 
     async def request(
-        self, operation: str, descriptors: list[int] | None = None, *, prefix: str = "", **fields: Any
+        self,
+        operation: str,
+        descriptors: list[int] | None = None,
+        *,
+        prefix: str = "",
+        seconds: float = REQUEST_SECONDS,
+        **fields: Any,
     ) -> Event:
         """Ask and return the answer.
 
@@ -122,7 +150,7 @@ class ShimClient:
         if self.closed.is_set() and not waiting.done():
             raise errors.ConflictError("container is not running", reason="NOT_RUNNING")
         try:
-            answer = await asyncio.wait_for(waiting, REQUEST_SECONDS)
+            answer = await asyncio.wait_for(waiting, seconds)
         except TimeoutError:
             raise errors.DeadlineExceededError("the container's shim does not answer") from None
         finally:

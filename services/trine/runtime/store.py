@@ -51,6 +51,16 @@ class Store:
         """Return a container's run-time directory."""
         return self.state / container_id
 
+    def has_socket_since_boot(self, container_id: str) -> bool:
+        """Tell whether there is a shim's socket that was made since the machine was booted (proc_stat(5))."""
+        try:
+            made = (self.state_directory(container_id) / "shim.sock").stat().st_mtime
+            with open("/proc/stat", "rb") as file:
+                booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime "))
+        except (OSError, StopIteration):
+            return False
+        return made >= booted
+
     def prepare(self, container_id: str, managed: dict[str, bytes]) -> None:
         """Make the directories and write managed files (name → content). Raises OSError."""
         bundle = self.bundle(container_id)

@@ -70,6 +70,7 @@ def main() -> NoReturn:
         try:
             message, descriptors = packets.receive(channel)
         except (OSError, ValueError):
+            _acknowledge(channel)
             continue
         if message is None:
             os._exit(0)
@@ -77,11 +78,21 @@ def main() -> NoReturn:
             child = os.fork()
         except OSError as error:
             _refuse(descriptors, error)
+            _acknowledge(channel)
             continue
         if not child:
             channel.close()
             _run(message, descriptors, found, area)
         packets.close_all(descriptors)
+        _acknowledge(channel)
+
+
+def _acknowledge(channel: socket.socket) -> None:
+    """Say that a request was served: the service holds a zygote that is silent for stuck, and ends it."""
+    try:
+        packets.send(channel, {"event": "served"})
+    except OSError:
+        pass  # the service is gone: the end of the channel tells
 
 
 def _run(

@@ -70,6 +70,7 @@ class ServiceProcess:
         if await self._is_answering():
             self.adopted = self._adopt()
         elif self.command:
+            await self._end_silent()
             self._spawn()
         self.serving = await self._until_serving()
         if not self.serving:
@@ -84,6 +85,7 @@ class ServiceProcess:
         kind, path = parse_address(self.address)
         if kind == "unix":
             with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(CHECK_SECONDS)  # a full backlog of one that is stopped blocks
                 try:
                     probe.connect(path)
                 except OSError:
@@ -92,15 +94,35 @@ class ServiceProcess:
         return await wait_until_serving(self.channel, 5.0)
 
     def _adopt(self) -> bool:
-        kind, path = parse_address(self.address)
-        if kind != "unix" or not self.command:
+        if parse_address(self.address)[0] != "unix" or not self.command:
             return False
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(path)
-            pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        pid = self._listener()
         self._watch(pid)
         self._log.info("adopted", process_id=pid)
         return True
+
+    def _listener(self) -> int:
+        """Return the process that listens on our socket. Raises OSError when nobody does."""
+        kind, path = parse_address(self.address)
+        if kind != "unix":
+            raise ConnectionRefusedError(self.address)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(CHECK_SECONDS)
+            probe.connect(path)
+            pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(pid)
+
+    async def _end_silent(self) -> None:
+        """Kill one that listens and does not answer (stopped, stuck): it holds the lock ours needs."""
+        try:
+            pid = self._listener()
+        except OSError:
+            return
+        self._log.error("does not answer: killed", process_id=pid)
+        self._watch(pid)
+        self.signal(signal.SIGKILL)
+        await self._ended.wait()
+        self._ended.clear()
 
     def _spawn(self) -> None:
         # vfork and exec: nothing of ours runs in the child (see kit.fork_guard). Its own session, so

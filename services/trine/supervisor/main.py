@@ -183,7 +183,9 @@ def main() -> int:
         return asyncio.run(supervisor.serve())
     except EngineError as error:
         print(f"trined: {error.message}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(f"trined: {error.filename or options.data_root}: {error.strerror}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
