@@ -99,6 +99,38 @@ def test_running_service_that_is_stopped_is_replaced(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_service_apart_is_followed_and_never_ended(tmp_path: Path) -> None:
+    """Its owner replaces it faster than two health checks: the return is told all the same."""
+
+    async def scenario() -> None:
+        told: list[str] = []
+
+        async def on_back(name: str) -> None:
+            told.append(name)
+
+        address = f"unix://{tmp_path}/t.sock"
+        command = [sys.executable, TINY, address]
+        stranger = subprocess.Popen(command)
+        try:
+            await until(lambda: (tmp_path / "t.sock").exists())
+            service = ServiceProcess("tiny", address, [], on_back)
+            await service.start()
+            assert (service.process_id, service.adopted, told) == (0, False, [])
+            for number in (1, 2):
+                stranger.kill()
+                stranger.wait()
+                stranger = subprocess.Popen(command)
+                await until(lambda n=number: len(told) == n)  # type: ignore[misc]
+            assert service.serving
+            await service.stop()
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+            stranger.wait()
+
+    asyncio.run(scenario())
+
+
 def test_service_that_cannot_start_is_reported(tmp_path: Path) -> None:
     async def scenario() -> None:
         (tmp_path / "fail").touch()

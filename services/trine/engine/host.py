@@ -86,7 +86,7 @@ async def open_engine(
     """
     make_directory(settings.root, 0o711)
     store = Store(settings.root / "engine.db")
-    leaves = Leaves(image, network, runtime, settings.leaf_timeout_seconds)
+    leaves = Leaves(image, network, runtime, settings.leaf_timeout_seconds, settings.services_apart)
     core = Core(settings, store, Registry(), leaves, VolumeBook(settings.root, store))
     load_records(core)
     load_engine_id(core)

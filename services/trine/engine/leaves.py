@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -12,22 +12,24 @@ from trine.kit import errors
 from trine.v1 import image_pb2_grpc, network_pb2_grpc, runtime_pb2_grpc
 
 RESTART_SECONDS = 3.0  # a service that was killed is back in less
+_GLANCE_SECONDS = 0.1  # how long to look for one that was not back by then
 
 S = TypeVar("S")
 Q = TypeVar("Q")
 R = TypeVar("R")
 
 
-def translate(error: grpc.RpcError, leaf: str) -> errors.EngineError:
+def translate(error: grpc.RpcError, leaf: str, apart: str = "") -> errors.EngineError:
     """Return the error a failed call to a leaf stands for.
 
     What the leaf itself said (it sends details) is passed on; a transport failure becomes one line
-    that tells which service is away, because the supervisor is restarting it.
+    that tells which service is away and who brings it back: the supervisor, or whoever started it at
+    the address ``apart``.
     """
     call: Any = error
     own_words = any(key == "grpc-status-details-bin" for key, _ in call.trailing_metadata() or ())
     if not own_words and call.code() == grpc.StatusCode.UNAVAILABLE:
-        return _away(leaf)
+        return _away(leaf, apart)
     if not own_words and call.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceededError(
             f"the {leaf} service did not answer in time", metadata={"service": leaf}
@@ -35,9 +37,10 @@ def translate(error: grpc.RpcError, leaf: str) -> errors.EngineError:
     return errors.from_rpc_error(error)
 
 
-def _away(leaf: str) -> errors.UnavailableError:
+def _away(leaf: str, apart: str) -> errors.UnavailableError:
+    where, remedy = (f" at {apart}", "start it again") if apart else ("", "it is being restarted, try again")
     return errors.UnavailableError(
-        f"the {leaf} service does not answer; it is being restarted, try again",
+        f"the {leaf} service{where} does not answer; {remedy}",
         reason="SERVICE_UNAVAILABLE",
         metadata={"service": leaf},
     )
@@ -51,12 +54,16 @@ def is_away(error: BaseException) -> bool:
 class Leaf(Generic[S]):
     """One service: its typed stub, and calls whose failures are EngineErrors."""
 
-    def __init__(self, name: str, channel: grpc.aio.Channel, stub: S, timeout_seconds: float) -> None:
-        """Keep the channel; nothing is sent."""
+    def __init__(
+        self, name: str, channel: grpc.aio.Channel, stub: S, timeout_seconds: float, apart: str = ""
+    ) -> None:
+        """Keep the channel; nothing is sent. ``apart`` is the address of one the supervisor does not run."""
         self.name = name
+        self.apart = apart
         self.channel = channel
         self.stub = stub
         self.timeout_seconds = timeout_seconds
+        self._away_since: float | None = None
 
     def is_ready(self) -> bool:
         """Tell whether the connection stands now."""
@@ -65,19 +72,24 @@ class Leaf(Generic[S]):
     async def ready(self) -> None:
         """Wait until the service can be reached, a restart long; raises UnavailableError when it cannot.
 
-        Only what was not sent waits: a call that broke midway is not sent twice.
+        Only what was not sent waits: a call that broke midway is not sent twice. A use case makes many
+        calls, inverses too; they wait for a restart once between them, not each.
         """
         state = self.channel.get_state(try_to_connect=True)
-        if state is grpc.ChannelConnectivity.READY:
-            return
         loop = asyncio.get_running_loop()
-        until = loop.time() + RESTART_SECONDS
+        if state is not grpc.ChannelConnectivity.READY and self._away_since is None:
+            self._away_since = loop.time()
+        until = max((self._away_since or 0.0) + RESTART_SECONDS, loop.time() + _GLANCE_SECONDS)
         while state is not grpc.ChannelConnectivity.READY:
             try:
                 await asyncio.wait_for(self.channel.wait_for_state_change(state), until - loop.time())
             except TimeoutError:
-                raise _away(self.name) from None
+                raise _away(self.name, self.apart) from None
             state = self.channel.get_state(try_to_connect=True)
+        self._away_since = None
+
+    def _translate(self, error: grpc.RpcError) -> errors.EngineError:
+        return translate(error, self.name, self.apart)
 
     async def __call__(
         self,
@@ -99,7 +111,9 @@ class Leaf(Generic[S]):
                 await self.ready()
                 return await method(request, timeout=limit or None)
             except (grpc.RpcError, errors.UnavailableError) as error:
-                translated = translate(error, self.name) if isinstance(error, grpc.RpcError) else error
+                translated = (
+                    translate(error, self.name, self.apart) if isinstance(error, grpc.RpcError) else error
+                )
                 if not is_away(translated) or loop.time() >= until:
                     raise translated from None
             await asyncio.sleep(0.05)
@@ -109,7 +123,7 @@ class Leaf(Generic[S]):
         try:
             return await call
         except grpc.RpcError as error:
-            raise translate(error, self.name) from error
+            raise self._translate(error) from error
 
     async def stream(self, call: AsyncIterable[R]) -> AsyncIterator[R]:
         """Yield what a streaming call yields; its failure is an EngineError, leaving it cancels it."""
@@ -120,7 +134,7 @@ class Leaf(Generic[S]):
             finished = True
         except grpc.RpcError as error:
             finished = True
-            raise translate(error, self.name) from error
+            raise self._translate(error) from error
         finally:
             if not finished and hasattr(call, "cancel"):
                 call.cancel()
@@ -135,14 +149,21 @@ class Leaves:
         network: grpc.aio.Channel,
         runtime: grpc.aio.Channel,
         timeout_seconds: float = 60.0,
+        apart: Mapping[str, str] | None = None,
     ) -> None:
-        """Make the stubs over open channels."""
+        """Make the stubs over open channels; ``apart``: service to address, of those others run."""
+        where = apart or {}
         self.image: Leaf[image_pb2_grpc.ImageServiceAsyncStub] = Leaf(
-            "image", image, image_pb2_grpc.ImageServiceStub(image), timeout_seconds
+            "image", image, image_pb2_grpc.ImageServiceStub(image), timeout_seconds, where.get("image", "")
         )
+        stub = network_pb2_grpc.NetworkServiceStub(network)
         self.network: Leaf[network_pb2_grpc.NetworkServiceAsyncStub] = Leaf(
-            "network", network, network_pb2_grpc.NetworkServiceStub(network), timeout_seconds
+            "network", network, stub, timeout_seconds, where.get("network", "")
         )
         self.runtime: Leaf[runtime_pb2_grpc.RuntimeServiceAsyncStub] = Leaf(
-            "runtime", runtime, runtime_pb2_grpc.RuntimeServiceStub(runtime), timeout_seconds
+            "runtime",
+            runtime,
+            runtime_pb2_grpc.RuntimeServiceStub(runtime),
+            timeout_seconds,
+            where.get("runtime", ""),
         )

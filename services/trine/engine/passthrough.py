@@ -129,7 +129,6 @@ def _raw(
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """Return a handler that hands bytes on, with the caller's deadline; ``tell`` sees what succeeded."""
     service: Any = core.leaves.image if "ImageService" in path else core.leaves.network
-    leaf: str = service.name
 
     async def to_one(request: Any, context: Any) -> bytes:
         open_call: Any = channel.stream_unary(path) if streams_in else channel.unary_unary(path)
@@ -138,7 +137,7 @@ def _raw(
         try:
             answer: bytes = await open_call(seen.outgoing(), timeout=context.time_remaining())
         except grpc.RpcError as error:
-            raise translate(error, leaf) from error
+            raise translate(error, service.name, service.apart) from error
         if tell is not None:
             tell(core, seen.first, answer)
         return answer
@@ -154,7 +153,7 @@ def _raw(
                 last = answer
                 yield answer
         except grpc.RpcError as error:
-            raise translate(error, leaf) from error
+            raise translate(error, service.name, service.apart) from error
         finally:
             call.cancel()
         if tell is not None:

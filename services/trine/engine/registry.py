@@ -71,13 +71,13 @@ class Entry:
         self.prepared: Prepared | None = None
         self.removing = False
         self.removed = asyncio.Event()
-        self.removal_error = ""
         self.stopping = False  # the end that comes is wanted: no restart
         self.keep_after_exit = False  # restart of a --rm container: not removed between
         self.restart_delay_seconds = 0.0
         self.restart_task: asyncio.Task[None] | None = None
         self.health_task: asyncio.Task[None] | None = None
         self._exit_waiters: set[asyncio.Future[tuple[int, str]]] = set()
+        self._removal_waiters: set[asyncio.Future[str]] = set()
 
     @property
     def id(self) -> str:
@@ -116,6 +116,24 @@ class Entry:
         for future in list(self._exit_waiters):
             if not future.done():
                 future.set_result((state.exit_code, state.error))
+
+    def next_removal(self) -> asyncio.Future[str]:
+        """Return a future of what the next removal fails for, empty when the container is gone."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        if self.removed.is_set():
+            future.set_result("")
+            return future
+        self._removal_waiters.add(future)
+        future.add_done_callback(self._removal_waiters.discard)
+        return future
+
+    def tell_removal(self, error: str) -> None:
+        """Wake whoever waits for the removal: it is gone, or why it is not."""
+        if not error:
+            self.removed.set()
+        for future in list(self._removal_waiters):
+            if not future.done():
+                future.set_result(error)
 
     def runtime_state(self) -> runtime_pb2.RuntimeState.ValueType:
         """Return the runtime's word for the state, for comparisons in reconcile."""

@@ -49,9 +49,9 @@ async def delete_container(
 
 async def wait_removed(entry: Entry) -> None:
     """Wait for a removal that goes on; raises InternalError with what it failed for."""
-    await entry.removed.wait()
-    if entry.removal_error:
-        raise InternalError(entry.removal_error)
+    error = await entry.next_removal()
+    if error:
+        raise InternalError(error)
 
 
 async def _remove_locked(core: Core, entry: Entry, volumes: bool, force: bool) -> None:
@@ -69,7 +69,6 @@ async def remove_now(core: Core, entry: Entry, volumes: bool) -> None:
     the next recover. Raises InternalError, and the container is "dead", when a leaf refuses.
     """
     entry.removing = True
-    entry.removal_error = ""
     entry.status = after(entry.status, Event.REMOVE, entry.id)
     settled(entry)
     core.save(entry)
@@ -80,8 +79,8 @@ async def remove_now(core: Core, entry: Entry, volumes: bool) -> None:
     except EngineError as error:
         entry.status = after(entry.status, Event.REMOVE_FAILED, entry.id)
         entry.removing = False
-        entry.removal_error = error.message
         core.save(entry)
+        entry.tell_removal(error.message)
         raise
     for endpoint in entry.container.sandbox.endpoints:
         tell_network(core, "disconnect", endpoint, entry.id)
@@ -93,7 +92,7 @@ async def remove_now(core: Core, entry: Entry, volumes: bool) -> None:
     if volumes:
         await _remove_anonymous_volumes(core, entry)
     await core.store.flush()
-    entry.removed.set()
+    entry.tell_removal("")
 
 
 async def _remove_everywhere(core: Core, entry: Entry) -> None:

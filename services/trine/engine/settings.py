@@ -24,6 +24,7 @@ class EngineSettings:
     default_shm_size_bytes: int = 64 * 1024 * 1024
     debug: bool = False
     prepare_timeout_seconds: float = 30.0  # a prepared container not started by then is unprepared
+    services_apart: dict[str, str] = field(default_factory=dict)  # name to address, of those others run
     leaf_timeout_seconds: float = 60.0  # deadline of a short call to a leaf
 
     @property

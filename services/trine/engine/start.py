@@ -107,7 +107,11 @@ async def fail_start(core: Core, entry: Entry, error: BaseException) -> None:
         entry.status = Status.EXITED
     core.save(entry)
     if entry.config.auto_remove and not entry.removing:
-        await remove_now(core, entry, volumes=True)
+        try:
+            await remove_now(core, entry, volumes=True)
+        except EngineError as failure:
+            # Why it did not start is what people must read; what is left, the next recover removes.
+            core.log.warning("not removed yet", container=entry.id[:12], error=failure.message)
     entry.tell_exit()
 
 

@@ -14,12 +14,11 @@ async def wait_container(
 ) -> AsyncIterator[container_pb2.WaitContainerResponse]:
     """Yield "registered", then the exit code when the condition holds. Raises NotFoundError."""
     entry = core.registry.find(request.container)
-    exited = entry.next_exit()
+    exited, removal = entry.next_exit(), entry.next_removal()
     try:
         yield container_pb2.WaitContainerResponse(registered=True)
         if request.condition == container_pb2.WAIT_CONDITION_REMOVED:
-            await entry.removed.wait()
-            yield _result(entry.container.state, entry.removal_error)
+            yield _result(entry.container.state, await removal)
             return
         if request.condition != container_pb2.WAIT_CONDITION_NEXT_EXIT and not is_up(entry.status):
             yield _result(entry.container.state, "")
@@ -28,6 +27,7 @@ async def wait_container(
         yield _result(entry.container.state, "")
     finally:
         exited.cancel()
+        removal.cancel()
 
 
 def _result(state: container_pb2.ContainerState, error: str) -> container_pb2.WaitContainerResponse:

@@ -79,7 +79,8 @@ class ServiceProcess:
                 f"it ended with status {code}" if code is not None else f"no answer in {START_SECONDS:.0f} s"
             )
             raise UnavailableError(f"the {self.name} service does not serve {self.address}: {reason}")
-        self._task = asyncio.create_task(self._keep(), name=f"keep-{self.name}")
+        watching = self._keep() if self.command else self._follow()
+        self._task = asyncio.create_task(watching, name=f"keep-{self.name}")
 
     async def _is_answering(self) -> bool:
         kind, path = parse_address(self.address)
@@ -177,7 +178,7 @@ class ServiceProcess:
                     continue
                 missed += 1
                 self.serving = False
-                if missed < CHECKS_BEFORE_KILL or not self.command:
+                if missed < CHECKS_BEFORE_KILL:
                     continue
                 self._log.error("does not answer health checks: killed", process_id=self.process_id)
                 self.signal(signal.SIGKILL)
@@ -198,6 +199,25 @@ class ServiceProcess:
                 continue
             self.serving = await self._until_serving()
             if self.serving:
+                await self._tell_back()
+
+    async def _follow(self) -> None:
+        """Watch a service that somebody else runs: not ours to start again, but its return is told.
+
+        A broken connection is noticed at once, so that even a restart between two checks is.
+        """
+        ready = grpc.ChannelConnectivity.READY
+        while not self._stopping:
+            if self.serving:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.channel.wait_for_state_change(ready), CHECK_SECONDS)
+                if self.channel.get_state() is ready and await is_serving(self.channel, CHECK_SECONDS):
+                    continue
+                self.serving = False
+                self._log.warning("away", address=self.address)
+            if await wait_until_serving(self.channel, CHECK_SECONDS):
+                self.serving = True
+                self._log.info("back", address=self.address)
                 await self._tell_back()
 
     async def _tell_back(self) -> None:

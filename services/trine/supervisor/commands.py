@@ -15,6 +15,11 @@ def address(options: Options, name: str) -> str:
     return given or f"unix://{options.exec_root}/{name}.sock"
 
 
+def apart(options: Options) -> dict[str, str]:
+    """Return name and address of the services that somebody else runs."""
+    return {name: address(options, name) for name in ORDER if getattr(options, f"{name}_service")}
+
+
 def _switch(name: str, value: bool) -> str:
     return f"--{name}={'true' if value else 'false'}"
 

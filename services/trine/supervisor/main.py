@@ -89,6 +89,7 @@ class Supervisor:
             dns_servers=list(options.dns),
             default_address_pools=list(options.default_address_pools),
             debug=options.log_level == "debug",
+            services_apart=commands.apart(options),
         )
 
     async def start_services(self) -> None:
