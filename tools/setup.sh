@@ -14,9 +14,11 @@ packages=(
     libseccomp2 procps                # the runtime's filter; `trine top`
     busybox-static mmdebstrap         # the test images
     apache2-utils curl iperf3         # tests of published ports and of the bridge
+    bzip2 xz-utils zstd skopeo umoci  # tests of images that others made
+    systemd                           # tests of deploy/, in a machine of namespaces; it takes over nothing here
 )
 if [[ "${1:-}" == compare ]]; then
-    packages+=(docker.io podman crun runc skopeo)
+    packages+=(docker.io podman crun runc)
 fi
 
 run_quietly() { # the command's output is shown only when it fails

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from tools import registry
 
 from trine.kit.errors import EngineError, from_rpc_error
 from trine.v1 import image_pb2 as pb
@@ -151,7 +152,7 @@ class Registry:
             f"storage: {{filesystem: {{rootdirectory: {self.directory}/data}}}}\n"
         )
         self._process = subprocess.Popen(
-            ["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [registry.program(), "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         wait_until(lambda: self._answers())
 
