@@ -334,7 +334,7 @@ def test_devices() -> None:
     assert devices.parse_device("/dev/a:/dev/b:r")["container_path"] == "/dev/b"
     with pytest.raises(ValueError, match="bad mode specified: q"):
         devices.parse_device("/dev/a:/dev/b:q")
-    with pytest.raises(ValueError, match="invalid device specification: a:b:c:d"):
+    with pytest.raises(ValueError, match="bad format for path: a:b:c:d"):
         devices.parse_device("a:b:c:d")
     assert devices.check_rule("c 13:* rwm") == "c 13:* rwm"
     with pytest.raises(ValueError, match="invalid device cgroup format 'x'"):

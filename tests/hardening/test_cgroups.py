@@ -235,6 +235,7 @@ def test_v1_limits(parent: str) -> None:
             "c 5:1 rwm",
             "c 5:2 rwm",
             "c 136:* rwm",
+            "c 10:200 rwm",
         ]
     )
 

@@ -461,7 +461,7 @@ def test_what_a_kill_left_without_state_is_taken_over(place: Place) -> None:
             "no such file",
         ),
         (lambda c: c["linux"].update(resources={"cpu": {"cpus": "999"}}), 'failed to write "999"'),
-        (lambda c: c["linux"].update(sysctl={"kernel.none_such": "1"}), "kernel.none_such"),
+        (lambda c: c["linux"].update(sysctl={"kernel.none_such": "1"}), "kernel/none_such"),
         (lambda c: c["linux"].update(seccomp={"defaultAction": "SCMP_ACT_X"}), "invalid seccomp action"),
     ],
 )

@@ -83,7 +83,7 @@ TABLE: list[tuple[str, tuple[int, ...], int]] = [
     ("syslog", (), EPERM),
     ("vhangup", (), EPERM),
     ("ptrace", (), machine.ALLOW),
-    ("process_vm_readv", (), machine.ALLOW),
+    ("process_vm_readv", (), EPERM),
     ("chroot", (), machine.ALLOW),
     ("openat2", (), machine.ALLOW),
     ("futex_waitv", (), machine.ALLOW),

@@ -362,3 +362,28 @@ def test_seccomp_choices() -> None:
     assert made(asked, seccomp_default=own)["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_LOG"
     asked.security.unmask_system_paths = True
     assert made(asked)["linux"]["maskedPaths"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "namespaces", "text"),
+    [
+        ("kernel.msgmax", {}, ""),
+        ("kernel.msgmax", {"ipc": "container:x"}, ""),
+        ("kernel.msgmax", {"ipc": "host"}, "not allowed in the hosts ipc namespace"),
+        ("fs.mqueue.msg_max", {"ipc": "host"}, "not allowed in the hosts ipc namespace"),
+        ("net.ipv4.ip_forward", {"network": "/run/netns/x"}, ""),
+        ("net.ipv4.ip_forward", {"network": "host"}, "not allowed in host network namespace"),
+        ("kernel.domainname", {}, ""),
+        ("kernel.domainname", {"uts": "host"}, "not allowed in the hosts UTS namespace"),
+        ("kernel.hostname", {}, "conflicts with the OCI"),
+        ("vm.swappiness", {}, "not in a separate kernel namespace"),
+        ("net", {}, "not in a separate kernel namespace"),
+    ],
+)
+def test_settings_of_own_namespaces_only(name: str, namespaces: dict[str, str], text: str) -> None:
+    asked = request(sysctls={name: "1"}, namespaces=runtime_pb2.NamespaceSpec(**namespaces))
+    if not text:
+        assert made(asked)["linux"]["sysctl"][name] == "1"
+        return
+    with pytest.raises(spec.SpecError, match=text):
+        spec.oci_spec(asked, facts())

@@ -35,7 +35,15 @@ def test_users_as_docker_finds_them(text: str, extra: list[str], wanted: tuple[o
     assert (found.uid, found.gid, found.groups, found.home) == wanted
 
 
-@pytest.mark.parametrize("text", ["eve", "bob:eve", "99999999999", "bob:99999999999"])
+@pytest.mark.parametrize("number", ["-1", "4294967295", "99999999999", "x", ""])
+def test_a_row_cannot_mean_stay_root(number: str) -> None:
+    passwd = f"evil:x:{number}:{number}::/:\n".encode()
+    with pytest.raises(ContainerError, match="unable to find user evil"):
+        users.resolve("evil", [], passwd, b"")
+    assert users.resolve("7", [], f"eve:x:7:{number}::/:\n".encode(), b"").gid == 0
+
+
+@pytest.mark.parametrize("text", ["eve", "bob:eve", "99999999999", "bob:99999999999", "-1", "bob:-1"])
 def test_users_that_are_not_there(text: str) -> None:
     with pytest.raises(ContainerError):
         users.resolve(text, [], PASSWD, GROUP)

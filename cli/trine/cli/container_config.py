@@ -297,10 +297,13 @@ def _security(values: Values, config: dict[str, Any]) -> None:
     }
     options = values["security-opt"]
     if options:
+        from trine.cli.opts.mounts import DaemonText
         from trine.cli.opts.security import apply_options
 
         try:
             config["security_options"] = apply_options(options, security)
+        except DaemonText:
+            raise
         except ValueError as error:
             raise ConfigError(str(error)) from None
     config["security"] = {name: value for name, value in security.items() if value}

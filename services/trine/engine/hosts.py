@@ -33,9 +33,7 @@ def compose_hosts(
         lines.append(f"{host_gateway if address == 'host-gateway' else address}\t{name}\n")
     lines.extend(f"{address}\t{names}\n" for address, names in links)
     if own_name:
-        names = config.hostname
-        if config.domainname:
-            names = f"{config.hostname}.{config.domainname} {config.hostname}"
+        names = own_names(config)
         for endpoint in endpoints:
             lines.extend(
                 f"{address}\t{names}\n"
@@ -43,6 +41,13 @@ def compose_hosts(
                 if address
             )
     return "".join(lines).encode()
+
+
+def own_names(config: container_pb2.ContainerConfig) -> str:
+    """Return a container's own names as /etc/hosts has them: the full one, then its first label."""
+    full = f"{config.hostname}.{config.domainname}" if config.domainname else config.hostname
+    first = full.partition(".")[0]
+    return f"{full} {first}" if first != full else full
 
 
 def split_extra_host(text: str) -> tuple[str, str]:

@@ -18,6 +18,13 @@ from trine.v1 import container_pb2, runtime_pb2, volume_pb2
 _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _MODES = ("ro", "rw", "z", "Z", "nocopy", "consistent", "cached", "delegated", "default")
 
+_TMPFS_VALUES = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
+_TMPFS_FLAGS = """
+defaults ro rw suid nosuid dev nodev exec noexec sync async dirsync remount mand nomand atime noatime diratime
+nodiratime bind rbind unbindable runbindable private rprivate shared rshared slave rslave relatime norelatime
+strictatime nostrictatime
+"""
+
 
 @dataclass
 class VolumeWish:
@@ -49,6 +56,16 @@ def _wrong(mount: container_pb2.ContainerMount, text: str, kind_text: bool = Tru
     return InvalidArgumentError(message.replace("\n", "\\n"), reason="INVALID_MOUNT")
 
 
+def _check_tmpfs(mount: container_pb2.ContainerMount) -> None:
+    """Refuse an option of --tmpfs that is neither a flag of mount(8) nor one of tmpfs(5)."""
+    for option in mount.options:
+        parts = option.split("=", 1)
+        if option in _TMPFS_FLAGS.split() or (len(parts) == 2 and parts[0] in _TMPFS_VALUES):
+            continue
+        listed = " ".join(f'"{part}"' for part in parts).replace("\n", "\\n")
+        raise InvalidArgumentError(f"invalid tmpfs option [{listed}]", reason="INVALID_MOUNT")
+
+
 def check_mount(mount: container_pb2.ContainerMount) -> str:
     """Return the clean target of a mount; raises InvalidArgumentError with Docker's text."""
     if mount.type not in ("bind", "volume", "tmpfs"):
@@ -77,8 +94,10 @@ def check_mount(mount: container_pb2.ContainerMount) -> str:
             raise _wrong(mount, "propagation must not be set for a volume mount")
         if mount.source:
             check_volume_name(mount.source)
-    elif mount.source:
-        raise _wrong(mount, "field Source must not be specified")
+    else:
+        if mount.source:
+            raise _wrong(mount, "field Source must not be specified")
+        _check_tmpfs(mount)
     return target
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 
 from trine.engine.core import Core
+from trine.engine.hosts import own_names
 from trine.engine.prepare import tell_network
 from trine.engine.registry import Entry
 from trine.engine.states import Status, has_process
@@ -127,9 +128,7 @@ def _check_mode(entry: Entry, network: network_pb2.Network) -> None:
 def _add_host_line(entry: Entry, endpoint: network_pb2.Endpoint) -> None:
     """Add an address to the container's hosts file, in place: it is bind-mounted."""
     path = entry.container.hosts_path
-    names = entry.config.hostname
-    if entry.config.domainname:
-        names = f"{entry.config.hostname}.{entry.config.domainname} {entry.config.hostname}"
+    names = own_names(entry.config)
     lines = [f"{a}\t{names}\n" for a in (endpoint.ipv4_address, endpoint.ipv6_address) if a]
     if path and os.path.exists(path):
         with open(path, "a") as file:

@@ -149,9 +149,17 @@ def _check_shares(core: Core, entry: Entry) -> None:
                 f"Container {container_id} is restarting, wait until the container is running"
             )
         if not has_process(other.status):
-            text = {"network": "network", "pid": "PID", "ipc": "IPC"}[what]
-            raise ConflictError(
-                f"cannot join {text} of a non running container: {container_id}", reason="NOT_RUNNING"
+            down = f"container {container_id} is not running"
+            texts = {
+                "network": f"cannot join network of a non running container: {container_id}",
+                "pid": down,
+                "ipc": f"can't join IPC of container {container_id}: {down}",
+            }
+            raise ConflictError(texts[what], reason="NOT_RUNNING")
+        if what == "ipc" and other.config.ipc_mode in ("", "none", "private"):
+            raise InvalidArgumentError(
+                f"can't join IPC of container {container_id}: non-shareable IPC "
+                "(hint: use IpcMode:shareable for the donor container)"
             )
 
 
@@ -247,7 +255,12 @@ async def _own_network(core: Core, entry: Entry) -> _Network:
         dns_servers=list(config.dns_servers) or settings.dns_servers,
         dns_search=list(config.dns_search) or settings.dns_search,
         dns_options=list(config.dns_options) or settings.dns_options,
-        sysctls={key: value for key, value in config.sysctls.items() if key.startswith("net.")},
+        # On the host's network the runtime refuses them, as Docker's does.
+        sysctls={
+            key: value
+            for key, value in config.sysctls.items()
+            if key.startswith("net.") and config.network_mode != "host"
+        },
     )
     try:
         answer = await leaf(leaf.stub.CreateSandbox, request)

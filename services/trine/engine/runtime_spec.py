@@ -56,7 +56,8 @@ def runtime_request(
     config = entry.config
     mount_list = list(mounts)
     taken = {mount.target for mount in mount_list}
-    own_network_sysctls = network_path not in ("", "host")
+    # The network service writes those of a sandbox it makes; in another's namespace it is the runtime.
+    own_network_sysctls = network_path not in ("", "host") and "network" not in entry.private.shares
     return runtime_pb2.CreateRuntimeContainerRequest(
         id=entry.id,
         process=process_spec(entry, link_variables),

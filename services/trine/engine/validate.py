@@ -81,7 +81,7 @@ def check_request(config: container_pb2.ContainerConfig) -> None:
 
 def check_effective(config: container_pb2.ContainerConfig) -> None:
     """Check what only the image completes: there is a command, the directory is absolute."""
-    if not argv(config) or not argv(config)[0]:
+    if not argv(config):
         raise _refuse("No command specified", "NO_COMMAND")
     if config.working_dir and not config.working_dir.startswith("/"):
         raise _refuse(

@@ -45,7 +45,7 @@ def check(request: runtime_pb2.CreateRuntimeContainerRequest) -> None:
     """Refuse what cannot be, before anything is made. Raises InvalidArgumentError."""
     if not ID.fullmatch(request.id):
         raise errors.InvalidArgumentError(f"invalid container id: {request.id!r}")
-    if not request.process.args or not request.process.args[0]:
+    if not request.process.args:
         raise errors.InvalidArgumentError("No command specified", reason="NO_COMMAND")
     if not request.HasField("root") and not request.root_path.startswith("/"):
         raise errors.InvalidArgumentError("root or an absolute root_path is needed")

@@ -21,6 +21,7 @@ from trine.runtime.cgroups import layout as layouts
 from trine.runtime.cgroups import limits
 from trine.runtime.cgroups.layout import CgroupError, Layout
 from trine.runtime.devices import DeviceError
+from trine.runtime.failure import in_dockers_words
 from trine.runtime.registry import Record, Registry
 from trine.runtime.store import Store
 from trine.runtime.zygote_client import ZygoteClient
@@ -30,8 +31,15 @@ CREATE_SECONDS = 600.0  # filling a new volume from a large image takes its time
 DELETE_SECONDS = 15.0
 KILL_SECONDS = 5.0  # what a shim has to obey when its container is to end anyway
 _PREFIX = "OCI runtime create failed: runc create failed: unable to start container process: "
-_OF_THE_COMMAND = ("COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE")
-_OF_THE_USER = ("NO_SUCH_USER", "NO_SUCH_GROUP", "INVALID_USER", "NOT_RUNNING", "UNSUPPORTED")
+_OF_THE_COMMAND = ("COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE", "COMMAND_OUT_OF_REACH")
+_OF_THE_USER = (
+    "NO_SUCH_USER",
+    "NO_SUCH_GROUP",
+    "INVALID_USER",
+    "NOT_RUNNING",
+    "UNSUPPORTED",
+    "NOT_A_DIRECTORY",
+)
 _REFUSALS = (
     spec.SpecError,
     CapabilityError,
@@ -388,4 +396,6 @@ def _with_prefix(error: errors.EngineError) -> errors.EngineError:
         return error
     during = "" if error.reason in _OF_THE_COMMAND else "error during container init: "
     kind = type(error)
-    return kind(f"{_PREFIX}{during}{error.message}: unknown", reason=error.reason, metadata=error.metadata)
+    return kind(
+        _PREFIX + in_dockers_words(during + error.message), reason=error.reason, metadata=error.metadata
+    )

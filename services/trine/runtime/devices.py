@@ -96,8 +96,11 @@ DEFAULT_RULES: tuple[dict[str, Any], ...] = (
     rule("c", 5, 1, "rwm"),
     rule("c", 5, 2, "rwm"),
     rule("c", 136, None, "rwm"),
+    rule("c", 10, 200, "rwm"),
 )
-"""What runc makes of Docker's default: nodes may be made, only harmless ones and PTYs be opened."""
+"""What runc makes of Docker's default: nodes may be made, only harmless ones and PTYs be opened.
+
+/dev/net/tun (10:200) is among them: without CAP_NET_ADMIN it makes no device, with it a VPN runs."""
 
 
 def parse_rule(text: str) -> dict[str, Any]:
@@ -167,7 +170,10 @@ def scan(path: str, shown_as: str = "") -> list[DeviceNode]:
     try:
         if not os.path.isdir(path):
             return [node_at(path, shown)]
-        return list(_below(path, shown))
+        nodes = list(_below(path, shown))
+        if not nodes:
+            raise DeviceError("not a device node")
+        return nodes
     except (OSError, DeviceError) as error:
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
         raise DeviceError(

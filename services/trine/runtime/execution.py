@@ -11,13 +11,12 @@ import os
 import resource
 import signal
 import stat
-from typing import Any
+from typing import Any, NoReturn
 
 from trine.linux import capabilities, openat2, process, tty
 from trine.linux.syscalls import syscall
 from trine.runtime import users
-from trine.runtime.failure import ContainerError, describe
-from trine.runtime.rootfs import quote
+from trine.runtime.failure import ContainerError, describe, quote
 
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _MAXIMUM_LIMIT = (1 << 63) - 1
@@ -97,6 +96,8 @@ def change_directory(path: str, create: bool) -> None:
         if not os.getcwd().startswith("/"):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     except OSError as error:
+        if create and error.errno == errno.ENOTDIR and not os.path.isdir(path):
+            raise ContainerError(f"Cannot mkdir: {path} is not a directory", "NOT_A_DIRECTORY") from None
         what = "mkdir" if create else "chdir to cwd"
         text = f"{what} {path}: {describe(error)}"
         if not create:
@@ -172,8 +173,14 @@ def find_command(name: str, variables: list[str]) -> str:
         except OSError as error:
             text = describe(error)
             if isinstance(error, PermissionError):
-                raise _cannot(name, "permission denied", executable=False) from None
-            raise _cannot(name, f"stat {name}: {text}") from None
+                text = text if error.filename is None else f"stat {name}: {text}"
+                raise ContainerError(f"exec: {quote(name)}: {text}", "COMMAND_NOT_EXECUTABLE", 126) from None
+            if error.errno == errno.ENOENT:
+                raise _not_found(name, f"stat {name}: {text}") from None
+            # A link to itself, a file where a directory should be: status 125, as Docker's client has it.
+            raise ContainerError(
+                f"exec: {quote(name)}: stat {name}: {text}", "COMMAND_OUT_OF_REACH"
+            ) from None
         return name
     path = next((v[5:] for v in reversed(variables) if v.startswith("PATH=")), DEFAULT_PATH)
     for directory in path.split(":"):
@@ -183,26 +190,30 @@ def find_command(name: str, variables: list[str]) -> str:
         except OSError:
             continue
         return candidate
-    raise _cannot(name, "executable file not found in $PATH")
+    raise _not_found(name, "executable file not found in $PATH")
 
 
 def _check_executable(path: str) -> None:
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode) or not status.st_mode & 0o111:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # no name: stat itself was allowed
 
 
-def _cannot(name: str, text: str, executable: bool = True) -> ContainerError:
-    if executable:
-        return ContainerError(f"exec: {quote(name)}: {text}", "COMMAND_NOT_FOUND", 127)
-    return ContainerError(f"exec: {quote(name)}: {text}", "COMMAND_NOT_EXECUTABLE", 126)
+def _not_found(name: str, text: str) -> ContainerError:
+    return ContainerError(f"exec: {quote(name)}: {text}", "COMMAND_NOT_FOUND", 127)
 
 
-def run(path: str, arguments: list[str], variables: list[str]) -> None:
-    """Execute; returns only by ContainerError (reason COMMAND_NOT_EXECUTABLE, or COMMAND_NOT_FOUND)."""
+def run(path: str, arguments: list[str], variables: list[str]) -> NoReturn:
+    """Execute. What the kernel refuses now is the process's own end, as in runc: a line, status 1.
+
+    An interpreter that is not there or a file of a wrong format cannot be seen before: the container has
+    started then, and the line is in its log.
+    """
     try:
         process.execute(path, arguments, variables)
     except OSError as error:
-        reason = "COMMAND_NOT_FOUND" if error.errno == errno.ENOENT else "COMMAND_NOT_EXECUTABLE"
-        code = 127 if error.errno == errno.ENOENT else 126
-        raise ContainerError(f"exec {path}: {describe(error)}", reason, code) from None
+        try:
+            os.write(2, f"exec {path}: {describe(error)}\n".encode("utf-8", "surrogateescape"))
+        except OSError:
+            pass  # nobody listens
+    os._exit(1)

@@ -31,7 +31,23 @@ def from_dict(data: dict[str, object]) -> ContainerError:
     )
 
 
+def in_dockers_words(text: str) -> str:
+    """Return an error of init or enter as the daemon passes it on: "unknown", and a hint at odd places."""
+    hint = (
+        ": Are you trying to mount a directory onto a file (or vice-versa)? "
+        "Check if the specified host path exists and is the expected type"
+    )
+    return f"{text}: unknown" + (hint if "not a directory" in text else "")
+
+
 def describe(error: OSError) -> str:
     """Return an OSError as Go would word it: "no such file or directory"."""
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]
+
+
+def quote(text: str) -> str:
+    """Return a string as Go's %q would, close enough for paths: no newline survives."""
+    return (
+        '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
+    )

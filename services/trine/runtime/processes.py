@@ -11,6 +11,7 @@ from typing import Any
 from trine.kit import errors
 from trine.linux import capabilities
 from trine.runtime import spec
+from trine.runtime.failure import in_dockers_words
 from trine.runtime.registry import Record, Registry
 from trine.v1 import runtime_pb2
 
@@ -31,7 +32,7 @@ class Processes:
         """Register a process. Raises NotFoundError, ConflictError, InvalidArgumentError."""
         if not _ID.fullmatch(exec_id):
             raise errors.InvalidArgumentError(f"invalid exec id: {exec_id!r}")
-        if not process.args or not process.args[0]:
+        if not process.args:
             raise errors.InvalidArgumentError("No exec command specified", reason="NO_COMMAND")
         if any("\0" in text for text in (*process.args, *process.env, process.working_directory)):
             raise errors.InvalidArgumentError("a NUL byte in the command or its environment")
@@ -53,7 +54,7 @@ class Processes:
             if error.reason in _PLAIN or isinstance(error, errors.NotFoundError):
                 raise
             raise type(error)(
-                f"{_PREFIX}{error.message}: unknown", reason=error.reason, metadata=error.metadata
+                _PREFIX + in_dockers_words(error.message), reason=error.reason, metadata=error.metadata
             ) from None
         # Known from here on, so that its end is told even when the shim is killed.
         record.execs.setdefault(exec_id, asyncio.get_running_loop().create_future())

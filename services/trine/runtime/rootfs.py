@@ -15,7 +15,8 @@ from typing import Any
 
 from trine.linux import mount as mounts
 from trine.linux import openat2, tty
-from trine.runtime.failure import ContainerError, describe
+from trine.runtime import mount_checks
+from trine.runtime.failure import ContainerError, describe, quote
 
 _ATTRIBUTES = {
     "ro": (mounts.MOUNT_ATTR_RDONLY, 0),
@@ -58,7 +59,6 @@ _LINKS = (
     ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 )
-_PROC_SUPER_MAGIC = 0x9FA0
 
 
 class Options:
@@ -116,13 +116,6 @@ def mount_error(entry: dict[str, Any], text: str) -> ContainerError:
     source = quote(entry.get("source") or "")
     return ContainerError(
         f"error mounting {source} to rootfs at {quote(entry['destination'])}: {text}", "MOUNT_FAILED"
-    )
-
-
-def quote(text: str) -> str:
-    """Return a string as Go's %q would, close enough for paths: no newline survives."""
-    return (
-        '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
     )
 
 
@@ -204,13 +197,7 @@ def mount_one(root: int, entry: dict[str, Any], source: int | None, copy: bool =
         else:
             _mount_new(root, entry, options)
     except OSError as error:
-        text = describe(error)
-        if error.errno == errno.ENOTDIR:
-            text += (
-                ": unknown: Are you trying to mount a directory onto a file (or vice-versa)? "
-                "Check if the specified host path exists and is the expected type"
-            )
-        raise mount_error(entry, text) from None
+        raise mount_error(entry, describe(error)) from None
 
 
 def _mount_bind(root: int, entry: dict[str, Any], source: int, options: Options, copy: bool) -> None:
@@ -223,6 +210,8 @@ def _mount_bind(root: int, entry: dict[str, Any], source: int, options: Options,
             copy_up.fill(root, destination, source)
     else:
         target = openat2.make_file(root, destination)
+    if text := mount_checks.refusal(root, target, source, destination):
+        raise mount_error(entry, text)
     if options.set or options.clear:
         mounts.set_attributes(
             source, set_bits=options.set, clear_bits=options.clear, recursive=options.recursive
@@ -293,8 +282,6 @@ def make_devices(root: int, entries: list[dict[str, Any]]) -> None:
         for name, major, minor in _DEVICES:
             _make_node(root, f"/dev/{name}", stat.S_IFCHR | 0o666, major, minor, 0, 0)
         for name, target in _LINKS:
-            if name == "core" and not os.path.exists(target):
-                continue  # a kernel without it
             if name == "core" and not os.path.exists(target):
                 continue  # a kernel without it; runc makes no dangling link either
             try:
@@ -386,27 +373,15 @@ def write_sysctl(root: int, name: str, value: str) -> None:
     try:
         descriptor = openat2.openat2(root, "/proc/sys/" + name.replace(".", "/"), os.O_WRONLY)
         try:
-            if statfs_type(descriptor) != _PROC_SUPER_MAGIC:
+            if not mount_checks.is_procfs(descriptor):
                 raise OSError(errno.EPERM, "not procfs")
             os.write(descriptor, value.encode())
         finally:
             os.close(descriptor)
     except OSError as error:
         raise ContainerError(
-            f"write sysctl key {name}: open /proc/sys/{name.replace('.', '/')}: {describe(error)}",
-            "INVALID_SYSCTL",
+            f"open /proc/sys/{name.replace('.', '/')}: {describe(error)}", "INVALID_SYSCTL"
         ) from None
-
-
-def statfs_type(descriptor: int) -> int:
-    """Return the magic number of the file system a descriptor is on (fstatfs(2), statfs.f_type)."""
-    import ctypes
-
-    from trine.linux.syscalls import syscall
-
-    buffer = ctypes.create_string_buffer(256)
-    syscall("fstatfs", descriptor, buffer)
-    return int.from_bytes(buffer.raw[:8], "little")
 
 
 def set_names(hostname: str, domainname: str) -> None:

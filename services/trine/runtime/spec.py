@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trine.runtime import capability_sets, devices, seccomp_profile
+from trine.runtime import capability_sets, devices, seccomp_profile, sysctls
 from trine.runtime.spec_defaults import (
     MASKED_PATHS,
     OCI_VERSION,
@@ -296,7 +296,11 @@ def _sysctls(request: runtime_pb2.CreateRuntimeContainerRequest) -> dict[str, st
         # As Docker 20.10: ping and low ports need no capability inside a network namespace of its own.
         result["net.ipv4.ping_group_range"] = "0 2147483647"
         result["net.ipv4.ip_unprivileged_port_start"] = "0"
-    result.update(sorted(request.sysctls.items()))
+    for name in sorted(request.sysctls):
+        refusal = sysctls.refusal(name, request.namespaces)
+        if refusal:
+            raise SpecError(f"OCI runtime create failed: runc create failed: {refusal}: unknown")
+        result[name] = request.sysctls[name]
     return result
 
 

@@ -29,12 +29,19 @@ def _entries(content: bytes | None, fields: int) -> list[list[str]]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+    digits = text[1:] if text[:1] in ("-", "+") else text  # as strconv.Atoi
+    return int(text) if digits.isascii() and digits.isdigit() else None
 
 
-def _in_range(number: int, what: str) -> int:
-    if number > _MAXIMUM_ID:
-        raise ContainerError(f"{what}s must be in range 0-{_MAXIMUM_ID}", "INVALID_USER", 126)
+def _id(text: str) -> int | None:
+    """Return a row's id, None for what cannot be one: -1 in any form would mean "as before" to setresuid(2)."""
+    number = _number(text)
+    return number if number is not None and 0 <= number <= _MAXIMUM_ID else None
+
+
+def _in_range(number: int) -> int:
+    if not 0 <= number <= _MAXIMUM_ID:
+        raise ContainerError(f"uids and gids must be in range 0-{_MAXIMUM_ID}", "INVALID_USER", 126)
     return number
 
 
@@ -50,23 +57,23 @@ def resolve(user: str, additional: list[str], passwd: bytes | None, group: bytes
     result = Identity()
     login = ""
     for row in _entries(passwd, 7):
-        uid = _number(row[2])
+        uid = _id(row[2])
         if uid is None or not (row[0] == name if number is None else uid == number):
             continue
-        login, result.uid, result.gid, result.home = row[0], uid, _number(row[3]) or 0, row[5] or "/"
+        login, result.uid, result.gid, result.home = row[0], uid, _id(row[3]) or 0, row[5] or "/"
         break
     else:
         if number is None:
             raise ContainerError(
                 f"unable to find user {name}: no matching entries in passwd file", "NO_SUCH_USER", 126
             )
-        result.uid = _in_range(number, "uid")
+        result.uid = _in_range(number)
     rows = _entries(group, 4) if group_name or login or additional else []
     if group_name:
         result.gid = _group_id(group_name, rows)
     elif login:
         for row in rows:
-            gid = _number(row[2])
+            gid = _id(row[2])
             if gid is not None and login in row[3].split(","):
                 result.groups.append(gid)
     for wanted in additional:
@@ -80,9 +87,9 @@ def resolve(user: str, additional: list[str], passwd: bytes | None, group: bytes
 def _group_id(wanted: str, rows: list[list[str]], prefix: str = "unable to find group") -> int:
     number = _number(wanted)
     for row in rows:
-        gid = _number(row[2])
+        gid = _id(row[2])
         if gid is not None and (row[0] == wanted or gid == number):
             return gid
     if number is None:
         raise ContainerError(f"{prefix} {wanted}: no matching entries in group file", "NO_SUCH_GROUP", 126)
-    return _in_range(number, "gid")
+    return _in_range(number)

@@ -104,7 +104,7 @@ def _start(app: App, identifier: str, *, detach: bool) -> None:
     except DaemonError as error:
         if detach or error.code in ("NOT_FOUND", "FAILED_PRECONDITION", "UNAVAILABLE"):
             raise
-        sys.stdout.write(f"{error.daemon_message}\n")
+        sys.stdout.write(f"{error.daemon_message}\r\n")
         raise Failure("", _NOT_EXECUTED) from None
 
 

@@ -19,6 +19,8 @@ def check_rule(text: str) -> str:
 def parse_device(text: str) -> dict[str, str]:
     """Return a DeviceSpec of "host[:container][:permissions]"; raises ValueError."""
     parts = text.split(":")
+    if len(parts) > 3 or not parts[0]:
+        raise ValueError(f"bad format for path: {text}")
     host, inside, permissions = parts[0], parts[0], "rwm"
     if len(parts) == 2:
         if _is_mode(parts[1]):
@@ -29,12 +31,8 @@ def parse_device(text: str) -> dict[str, str]:
         inside, permissions = parts[1], parts[2]
         if not _is_mode(permissions):
             raise ValueError(f"bad mode specified: {permissions}")
-    elif len(parts) > 3:
-        raise ValueError(f"invalid device specification: {text}")
-    if not inside:
-        inside = host
-    if not host or not inside.startswith("/"):
-        raise ValueError(f"{inside or host} is not an absolute path")
+    if not inside.startswith("/"):
+        raise ValueError(f"{inside} is not an absolute path")
     return {"host_path": host, "container_path": inside, "permissions": permissions}
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from trine.cli.opts.mounts import DaemonText
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as strconv.ParseBool
+_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 def apply_options(options: list[str], security: dict[str, Any]) -> list[str]:
@@ -25,7 +30,9 @@ def apply_options(options: list[str], security: dict[str, Any]) -> list[str]:
             security["unmask_system_paths"] = True
             continue  # not part of SecurityOpt, as with Docker
         if name == "no-new-privileges":
-            security["no_new_privileges"] = value.lower() in ("1", "t", "true")
+            if value not in _TRUE + _FALSE:
+                raise DaemonText(f'invalid --security-opt 2: "{option}"')
+            security["no_new_privileges"] = value in _TRUE
         elif name == "seccomp":
             security["seccomp_profile"] = value if value in ("unconfined", "builtin") else _profile(value)
             if value == "builtin":
@@ -33,7 +40,7 @@ def apply_options(options: list[str], security: dict[str, Any]) -> list[str]:
         elif name == "apparmor":
             security["apparmor_profile"] = value
         elif name != "label":
-            raise ValueError(f'Invalid --security-opt: "{option}"')
+            raise DaemonText(f'invalid --security-opt 2: "{option}"')
         shown.append(option)
     return shown
 
