@@ -51,3 +51,9 @@ def quote(text: str) -> str:
     return (
         '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
     )
+
+
+def from_os_error(error: OSError) -> ContainerError:
+    """Return the error a failed system call means, with the file it was about."""
+    text = error.strerror or str(error)
+    return ContainerError(f"{error.filename}: {text}" if error.filename else text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from json.encoder import encode_basestring  # the C version where there is one
+from typing import Any
 
 PART = 16 * 1024
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
@@ -127,6 +128,14 @@ class JsonLog:
             os.close(old)
         except OSError:
             pass  # go on in the file at hand
+
+
+def open_log(options: dict[str, Any]) -> JsonLog | None:
+    """Open the log that ``options`` ("driver", "path", "options" as --log-opt) ask for. Raises OSError."""
+    if options.get("driver", "none") == "none" or not options.get("path"):
+        return None
+    wanted = options.get("options") or {}
+    return JsonLog(options["path"], parse_size(wanted.get("max-size", "")), int(wanted.get("max-file") or 1))
 
 
 def _entry(line: bytes, newline: str, tail: str) -> str:

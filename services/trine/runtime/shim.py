@@ -19,12 +19,13 @@ import time
 from typing import Any, NoReturn
 
 from trine.linux import process
-from trine.runtime import packets, shim_process
+from trine.runtime import packets
 from trine.runtime.cgroups.group import Group
 from trine.runtime.cgroups.layout import Layout
-from trine.runtime.failure import ContainerError, describe, from_dict
-from trine.runtime.json_log import JsonLog, parse_size
+from trine.runtime.failure import ContainerError, describe, from_dict, from_os_error
+from trine.runtime.json_log import JsonLog, open_log
 from trine.runtime.reactor import READ, Reactor
+from trine.runtime.shim_create import make_first
 from trine.runtime.shim_peer import Peer
 from trine.runtime.shim_process import CREATED, RUNNING, STOPPED, Process
 from trine.runtime.shim_requests import OPERATIONS
@@ -70,77 +71,18 @@ class Shim:
         """Make the container and serve until it has ended and everybody has been told."""
         try:
             self._listen()
-            self.log = _open_log(self._log_options)
-            self._make()
+            self.log = open_log(self._log_options)
+            streams = self.first.streams(self.reactor, self.log)
+            self._warnings = make_first(self.first, streams, self.group, self.bundle, self.id)
             self.watch_process(self.first)
             self._watch_memory()
         except ContainerError as error:
             self._fail_create(error)
         except OSError as error:
-            self._fail_create(_explain(error))
+            self._fail_create(from_os_error(error))
         if not self._own_pid_namespace:
             self._reap_orphans()
         self.reactor.run()
-
-    def _make(self) -> None:
-        """Have a helper make cgroups and init, and wait for its word. Raises ContainerError, OSError.
-
-        What it takes to do that stays in the helper's memory, which ends with it: a shim that did it
-        itself would have 0.8 MB more of its own for as long as its container lives.
-        """
-        streams = self.first.streams(self.reactor, self.log)
-        sync, theirs = packets.pair()
-        report, ours = packets.pair()
-        helper = os.fork()
-        if not helper:
-            self._help(ours, sync, theirs, streams)
-        ours.close()
-        theirs.close()
-        self.first.release()
-        self.first.sync = sync
-        try:
-            message, descriptors = packets.receive(report)
-        except (OSError, ValueError):
-            message, descriptors = None, []
-        report.close()
-        os.waitpid(helper, 0)
-        if message is None:
-            raise ContainerError("the shim's helper died")
-        if descriptors:
-            self.first.pid, self.first.pidfd = int(message["pid"]), descriptors[0]
-        if "error" in message:
-            raise from_dict(message["error"])
-        self._warnings = message["warnings"]
-
-    def _help(
-        self,
-        report: socket.socket,
-        sync: socket.socket,
-        theirs: socket.socket,
-        streams: tuple[int, int, int] | None,
-    ) -> NoReturn:
-        """Make init (our parent's child) and its cgroups, in a helper; never returns."""
-        answer: dict[str, Any] = {}
-        descriptors: list[int] = []
-        try:
-            with open(f"{self.bundle}/config.json", "rb") as file:
-                config = json.load(file)
-            pid, pidfd = shim_process.spawn_init(config, self.id, theirs, streams)
-            answer["pid"] = pid
-            descriptors.append(pidfd)
-            answer["warnings"] = self.group.create(config["linux"].get("resources") or {})
-            self.group.join(pid)
-            packets.send(sync, {"joined": True})
-        except ContainerError as error:
-            answer["error"] = error.as_dict()
-        except OSError as error:
-            answer["error"] = _explain(error).as_dict()
-        except BaseException as error:
-            answer["error"] = ContainerError(f"{type(error).__name__}: {error}").as_dict()
-        try:
-            packets.send(report, answer, descriptors)
-        finally:
-            os._exit(0)
 
     def _listen(self) -> None:
         path = f"{self.state_directory}/shim.sock"
@@ -456,18 +398,6 @@ class Shim:
     def not_running(self) -> ContainerError:
         """Return the error for what needs a running container."""
         return ContainerError(f"Container {self.id} is not running", "NOT_RUNNING")
-
-
-def _explain(error: OSError) -> ContainerError:
-    text = error.strerror or str(error)
-    return ContainerError(f"{error.filename}: {text}" if error.filename else text)
-
-
-def _open_log(options: dict[str, Any]) -> JsonLog | None:
-    if options.get("driver", "none") == "none" or not options.get("path"):
-        return None
-    wanted = options.get("options") or {}
-    return JsonLog(options["path"], parse_size(wanted.get("max-size", "")), int(wanted.get("max-file") or 1))
 
 
 def main(request: dict[str, Any], control: socket.socket, layout: Layout) -> NoReturn:
