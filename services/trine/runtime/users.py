@@ -34,7 +34,7 @@ def _number(text: str) -> int | None:
 
 
 def _id(text: str) -> int | None:
-    """Return a row's id, None for what cannot be one: -1 in any form would mean "as before" to setresuid(2)."""
+    """Return a row's id; None for what cannot be one (-1 would mean "as before" to setresuid(2))."""
     number = _number(text)
     return number if number is not None and 0 <= number <= _MAXIMUM_ID else None
 
