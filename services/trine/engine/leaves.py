@@ -12,7 +12,9 @@ from trine.kit import errors
 from trine.v1 import image_pb2_grpc, network_pb2_grpc, runtime_pb2_grpc
 
 RESTART_SECONDS = 3.0  # a service that was killed is back in less
-_GLANCE_SECONDS = 0.1  # how long to look for one that was not back by then
+# How long to look for one that was not back by then: longer than the channel's back-off (kit/channel.py),
+# so that a service somebody has just started is found.
+_GLANCE_SECONDS = 0.3
 
 S = TypeVar("S")
 Q = TypeVar("Q")

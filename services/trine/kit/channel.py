@@ -17,7 +17,7 @@ _OPTIONS: list[tuple[str, int]] = [
     # A service that was killed is back in well under a second: do not back off for long.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 200),
 ]
 
 

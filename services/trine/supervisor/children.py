@@ -128,9 +128,12 @@ class ServiceProcess:
     def _spawn(self) -> None:
         # vfork and exec: nothing of ours runs in the child (see kit.fork_guard). Its own session, so
         # that a Ctrl-C at trined's terminal reaches trined alone.
+        # That we are ready is ours to tell systemd (sd_notify(3)); it warns of others who do.
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         self._child = subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True, close_fds=True
-        )
+            self.command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True, close_fds=True,
+            env=environment,
+        )  # fmt: skip
         self._watch(self._child.pid)
         self._log.info("started", process_id=self._child.pid)
 
