@@ -95,7 +95,7 @@ def test_the_units_are_as_systemd_wants_them(machine: Machine) -> None:
 
 def test_a_member_needs_no_sudo_and_a_stranger_hears_why(machine: Machine) -> None:
     machine.must("useradd", "--create-home", "--groups", "trine", "anna")
-    options = "--name web --restart always --stop-timeout 1 -p 8080:80".split()
+    options = ["--name", "web", "--restart", "always", "--stop-timeout", "1", "-p", "8080:80"]
     command = ("trine", "run", "-d", *options, "busybox", "httpd", "-f")
     assert len(machine.must(*command, user="anna")) == 65
     refused = machine.run("trine", "ps", user="bert")
