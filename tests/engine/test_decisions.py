@@ -245,11 +245,15 @@ def test_names_are_made_of_two_words_and_never_taken() -> None:
     assert all(name.count("_") == 1 for name in taken)
 
 
-@pytest.mark.parametrize("name", ["x", "a b", "-a", "a\nb", "", "a/b", "ü" * 3])
+@pytest.mark.parametrize("name", ["_", "a b", "-a", "a\nb", "", "a/b", "ü" * 3])
 def test_bad_names(name: str) -> None:
     with pytest.raises(EngineError) as caught:
         check_name(name)
     assert "\n" not in caught.value.message
+
+
+def test_one_character_is_a_name_as_in_the_tour() -> None:
+    assert check_name("u") == check_name("/u") == "u"
 
 
 # -- restart policies

@@ -14,8 +14,8 @@ def start_shell(stack: Stack, name: str) -> None:
 
 
 def test_attach_type_detach_attach_again_exit(stack: Stack) -> None:
-    start_shell(stack, "ubox")
-    with stack.terminal("attach", "ubox") as terminal:
+    start_shell(stack, "u")
+    with stack.terminal("attach", "u") as terminal:
         terminal.send("\n")
         terminal.expect("<root>")
         terminal.send("echo kept >/note; echo do''ne\n")
@@ -23,15 +23,15 @@ def test_attach_type_detach_attach_again_exit(stack: Stack) -> None:
         terminal.send(CTRL_P + CTRL_Q)
         terminal.expect("read escape sequence")
         assert terminal.wait() == 1  # so does docker, for attach and exec
-    assert stack.inspect("ubox", "{{.State.Status}}") == "running"
-    with stack.terminal("attach", "ubox") as terminal:
+    assert stack.inspect("u", "{{.State.Status}}") == "running"
+    with stack.terminal("attach", "u") as terminal:
         terminal.send("\n")
         terminal.expect("<root>")
         terminal.send("exit 5\n")
         assert terminal.wait() == 5
-    assert stack.inspect("ubox", "{{.State.Status}} {{.State.ExitCode}}") == "exited 5"
-    stack.must("start", "ubox")
-    with stack.terminal("attach", "ubox") as terminal:
+    assert stack.inspect("u", "{{.State.Status}} {{.State.ExitCode}}") == "exited 5"
+    stack.must("start", "u")
+    with stack.terminal("attach", "u") as terminal:
         terminal.send("\n")
         terminal.expect("<root>")
         terminal.send("cat /note\n")
