@@ -70,9 +70,24 @@ def test_links_give_names_and_variables(stack: Stack) -> None:
     assert f"STORE_PORT_5432_TCP=tcp://{address}:5432" in lines
     assert "STORE_NAME=/web/store" in lines and "STORE_ENV_K=v" in lines
     assert any(line.startswith(f"{address}\tstore ") and line.endswith(" db") for line in lines)
+    stack.sleeper("app", "--link", "db:store")
+    assert f"STORE_PORT_5432_TCP_ADDR={address}" in stack.must("exec", "app", "env").splitlines()
     stack.must("stop", "-t", "0", "db")
+    assert "STORE_" not in stack.must("exec", "app", "env")  # Docker refuses the exec
     done = stack.trine("run", "--rm", "--link", "db", "busybox", "true")
     assert "Cannot link to a non running container: /db AS /" in done.stderr and done.returncode == 125
+
+
+def test_connecting_brings_names_unless_resolv_conf_was_changed(stack: Stack) -> None:
+    stack.must("network", "create", "names")
+    for name in ("plain", "edited"):
+        stack.sleeper(name)
+    stack.must("exec", "edited", "sh", "-c", "echo nameserver 9.9.9.9 >/etc/resolv.conf")
+    for name in ("plain", "edited"):
+        stack.must("network", "connect", "names", name)
+    assert "nameserver 127.0.0.11" in stack.must("exec", "plain", "cat", "/etc/resolv.conf")
+    assert stack.must("exec", "edited", "cat", "/etc/resolv.conf") == "nameserver 9.9.9.9"
+    assert "1 packets received" in stack.must("exec", "plain", "ping", "-c", "1", "edited")
 
 
 def test_host_gateway_is_the_bridge(stack: Stack) -> None:

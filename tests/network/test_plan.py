@@ -12,7 +12,7 @@ import pytest
 from trine.kit.errors import EngineError
 from trine.network import builtin, model, options, plan, resolv
 from trine.network.builtin import Found
-from trine.network.model import Network, Pool, Port
+from trine.network.model import Endpoint, Network, Pool, Port
 from trine.network.networks import parse_filters
 from trine.network.plan import EndpointWish, NetworkRequest, Surroundings
 from trine.network.state import Config, State
@@ -46,7 +46,7 @@ def test_a_network_without_wishes() -> None:
         ({"name": "bridge"}, "operation is not permitted on predefined bridge network"),
         ({"name": "none"}, "operation is not permitted on predefined none network"),
         ({"name": "taken"}, "network with name taken already exists"),
-        ({"name": "a b"}, "invalid network name: 'a b'"),
+        ({"name": "a\tb"}, "invalid network name: 'a\\tb'"),
         ({"name": ""}, "invalid network name: ''"),
         ({"name": "a\nb"}, "invalid network name: 'a\\nb'"),
         ({"name": "x", "driver": "host"}, 'only one instance of "host" network is allowed'),
@@ -83,7 +83,7 @@ def test_a_network_without_wishes() -> None:
         ),
         (
             {"name": "x", "pools": (Pool("10.6.0.0/24", "10.6.0.9", "", {"r": "10.6.0.9"}),)},
-            "failed to allocate gateway (10.6.0.9): Address already in use",
+            "failed to allocate secondary ip address (r:10.6.0.9): Address already in use",
         ),
         (
             {"name": "x", "pools": (Pool("10.6.0.0/24", ""), Pool("10.7.0.0/24", ""))},
@@ -205,6 +205,19 @@ def test_ports(port: Port, message: str) -> None:
     assert error.value.message == message
 
 
+def endpoint(network: str, four: str = "", six: str = "") -> Endpoint:
+    return Endpoint("e", f"id of {network}", network, ipv4_gateway=four, ipv6_gateway=six)
+
+
+def test_the_default_gateway_is_dockers_choice() -> None:
+    inside, b, a = endpoint("0"), endpoint("b", "10.0.2.1"), endpoint("a", "10.0.1.1")
+    both, six = endpoint("z", "10.0.3.1", "fd00::1"), endpoint("c", "", "fd01::1")
+    assert plan.gateway_endpoint([inside, b, a]) == a
+    assert plan.gateway_endpoint([a, both]) == plan.gateway6_endpoint([a, both, six]) == both
+    assert plan.gateway6_endpoint([a, six]) == six
+    assert plan.gateway_endpoint([inside]) is plan.gateway6_endpoint([a]) is None
+
+
 def test_looking_networks_up() -> None:
     state = State()
     for number, name in ((1, "one"), (2, "two"), (3, "a" * 3)):
@@ -247,7 +260,7 @@ def test_filters(filters: list[str], expected: bool) -> None:
 
 @pytest.mark.parametrize("bad", ["colour=red", "name", "type=odd", "dangling=perhaps"])
 def test_bad_filters(bad: str) -> None:
-    with pytest.raises(EngineError, match="nvalid filter"):
+    with pytest.raises(EngineError, match=r"nvalid filter|invalid value for filter"):
         parse_filters([bad], {"name", "type", "dangling"})
 
 

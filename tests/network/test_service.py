@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -49,10 +50,14 @@ def test_first_container_looks_as_dockers(host: Rig) -> None:
     assert endpoint.ipv4_address == "172.17.0.2"
     assert endpoint.mac_address == "02:42:ac:11:00:02"
     assert (endpoint.interface_name, endpoint.ipv4_gateway) == ("eth0", "172.17.0.1")
-    inside = json.loads(r.run("nsenter", f"--net={host.pin('a' * 64)}", "ip", "-j", "addr"))
-    eth0 = next(link for link in inside if link["ifname"] == "eth0")
-    assert eth0["address"] == "02:42:ac:11:00:02"
-    assert {a["local"] for a in eth0["addr_info"]} == {"172.17.0.2", "fe80::42:acff:fe11:2"}
+
+    def eth0() -> dict[str, Any]:
+        inside = json.loads(r.run("nsenter", f"--net={host.pin('a' * 64)}", "ip", "-j", "addr"))
+        return next(link for link in inside if link["ifname"] == "eth0")
+
+    assert eth0()["address"] == "02:42:ac:11:00:02"
+    wanted = {"172.17.0.2", "fe80::42:acff:fe11:2"}  # the kernel makes the second when the link is up
+    r.wait_for(lambda: {a["local"] for a in eth0()["addr_info"]} == wanted, "both addresses")
     routes = r.run("nsenter", f"--net={host.pin('a' * 64)}", "ip", "route")
     assert "default via 172.17.0.1 dev eth0" in routes
     assert (
@@ -457,7 +462,10 @@ def test_addresses_can_be_asked_for(host: Rig) -> None:
     assert host.sandbox("two", "app").endpoints[0].ipv4_address == "10.99.0.129"
     for request, message in (
         (asked, "Address already in use"),
-        (pb.EndpointRequest(network="app", ipv4_address="10.98.0.1"), "Requested address is out of range"),
+        (
+            pb.EndpointRequest(network="app", ipv4_address="10.98.0.1"),
+            "Invalid address 10.98.0.1: It does not belong to any of this network's subnets",
+        ),
         (
             pb.EndpointRequest(network="bridge", ipv4_address="172.17.0.9"),
             "user specified IP address is supported on user defined networks only",

@@ -52,6 +52,42 @@ def test_ipv6_forwarding_is_turned_on_when_needed_and_only_for_us(each_backend: 
     assert ":FORWARD DROP" in host.rules(6)
 
 
+def test_cleanup_makes_the_host_no_router_again(each_backend: Rig) -> None:
+    host = each_backend
+    host.start()
+    host.network("six", enable_ipv6=True)
+    assert ":FORWARD DROP" in host.rules() and ":FORWARD DROP" in host.rules(6)
+    host.restart()  # who turned it on is known to the next one too
+    host.stop()
+    subprocess.run(host.command("--cleanup"), check=True)
+    for version, sysctl in ((4, "net/ipv4/ip_forward"), (6, "net/ipv6/conf/all/forwarding")):
+        assert ":FORWARD ACCEPT" in host.rules(version)
+        assert host.on_host("cat", f"/proc/sys/{sysctl}").strip() == "0"
+
+
+def test_cleanup_leaves_forwarding_to_those_who_use_it(rig: Rig) -> None:
+    rig.start()
+    rig.on_host("iptables-nft", "-A", "FORWARD", "-s", "10.0.0.0/8", "-j", "ACCEPT")
+    rig.stop()
+    subprocess.run(rig.command("--cleanup"), check=True)
+    assert ":FORWARD DROP" in rig.rules()
+    assert rig.on_host("cat", "/proc/sys/net/ipv4/ip_forward").strip() == "1"
+
+
+def test_killed_between_forwarding_and_the_policy(rig: Rig) -> None:
+    """The host is an open router at this moment: the next start must close it."""
+    rig.start()
+    rig.kill()
+    (rig.exec_root / "forwarding.json").write_text('{"4": "turning on"}')
+    rig.on_host("iptables-nft", "-P", "FORWARD", "ACCEPT")
+    rig.start()
+    assert ":FORWARD DROP" in rig.rules()
+    # Once: who opens it by hand later is not contradicted.
+    rig.on_host("iptables-nft", "-P", "FORWARD", "ACCEPT")
+    rig.restart()
+    assert ":FORWARD ACCEPT" in rig.rules()
+
+
 def test_forwarding_that_was_on_leaves_the_policy(rig: Rig) -> None:
     rig.sysctl("net/ipv4/ip_forward", "1")
     rig.start()
@@ -176,7 +212,7 @@ def test_auto_follows_who_has_rules(rig: Rig) -> None:
         (["--dns", "here"], "here is not an ip address"),
         (["--default-address-pool", "x"], "--default-address-pool"),
         (["--mtu", "9"], "invalid MTU 9"),
-        (["--bridge", "lo"], "interface lo exists and is not a bridge"),
+        (["--bridge", "lo"], "existing interface lo is not a bridge"),
         (["--data-root", "/proc/nowhere"], "/proc/nowhere"),
     ],
 )

@@ -1042,18 +1042,32 @@ class CreateEndpointResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     ENDPOINT_FIELD_NUMBER: builtins.int
+    SANDBOX_FIELD_NUMBER: builtins.int
+    RESOLV_CONF_FIELD_NUMBER: builtins.int
+    OLD_RESOLV_CONF_FIELD_NUMBER: builtins.int
+    resolv_conf: builtins.str
+    """new content of the container's /etc/resolv.conf, empty: as it was"""
+    old_resolv_conf: builtins.str
+    """what it was: only a file that still says this is to be replaced"""
     @builtins.property
     def endpoint(self) -> Endpoint:
         """as made"""
+
+    @builtins.property
+    def sandbox(self) -> Sandbox:
+        """as it is now, ports moved where that was needed"""
 
     def __init__(
         self,
         *,
         endpoint: Endpoint | None = ...,
+        sandbox: Sandbox | None = ...,
+        resolv_conf: builtins.str = ...,
+        old_resolv_conf: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint", "sandbox", b"sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint", "old_resolv_conf", b"old_resolv_conf", "resolv_conf", b"resolv_conf", "sandbox", b"sandbox"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1087,12 +1101,19 @@ class DeleteEndpointRequest(message.Message):
 class DeleteEndpointResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
+    SANDBOX_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def sandbox(self) -> Sandbox:
+        """as it is now, ports moved or gone; unset when there is none"""
+
     def __init__(
         self,
+        *,
+        sandbox: Sandbox | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["sandbox", b"sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["sandbox", b"sandbox"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,6 +99,7 @@ def _resolve_references(
     if not config.network_mode:
         config.network_mode = "default"
     if config.network_mode in ("default", "bridge"):
+        named = []
         for text in config.links:
             reference, _, alias = text.partition(":")
             if not reference:
@@ -109,7 +110,10 @@ def _resolve_references(
                 raise InvalidArgumentError(
                     f"could not get container for {reference}: {error.message}", reason=error.reason
                 ) from error
-            private.links[alias.rsplit("/", 1)[-1] or other.name] = other.id
+            alias = alias.rsplit("/", 1)[-1] or other.name
+            private.links[alias] = other.id
+            named.append(f"{other.name}:{alias}")
+        config.links[:] = named
     return config
 
 

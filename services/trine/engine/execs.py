@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from trine.engine.core import Core
+from trine.engine.links import link_variables
 from trine.engine.merge import environment
 from trine.engine.registry import Entry, Exec
 from trine.engine.states import exec_refusal
@@ -34,7 +35,9 @@ async def create_exec(
     await leaf(
         leaf.stub.CreateProcess,
         runtime_pb2.CreateProcessRequest(
-            container_id=entry.id, exec_id=execution.id, process=_process(entry, request)
+            container_id=entry.id,
+            exec_id=execution.id,
+            process=_process(entry, request, link_variables(core, entry)),
         ),
     )
     _forget_old(core)
@@ -44,11 +47,13 @@ async def create_exec(
     return container_pb2.CreateExecResponse(exec_id=execution.id, container_id=entry.id)
 
 
-def _process(entry: Entry, request: container_pb2.CreateExecRequest) -> runtime_pb2.ProcessSpec:
+def _process(
+    entry: Entry, request: container_pb2.CreateExecRequest, links: list[str]
+) -> runtime_pb2.ProcessSpec:
     config = entry.config
     return runtime_pb2.ProcessSpec(
         args=request.args,
-        env=environment(config, override=request.env, tty=request.tty),
+        env=environment(config, links, override=request.env, tty=request.tty),
         working_directory=request.working_dir or config.working_dir or "/",
         user=request.user or config.user,
         additional_groups=config.group_add if not request.user else [],

@@ -225,7 +225,8 @@ def summary(entry: Entry) -> container_pb2.ContainerSummary:
         mounts=container.mounts,
         networks=network_names(entry),
     )
-    if is_up(entry.status):
+    # Without an address (host, none, disconnected from all) nothing is exposed.
+    if is_up(entry.status) and any(e.ipv4_address or e.ipv6_address for e in container.sandbox.endpoints):
         published = {f"{p.container_port}/{p.protocol or 'tcp'}" for p in container.sandbox.ports}
         result.exposed_ports.extend(p for p in container.config.exposed_ports if p not in published)
     return result

@@ -11,7 +11,13 @@ from trine.engine.prepare import tell_network
 from trine.engine.registry import Entry
 from trine.engine.states import Status, has_process
 from trine.engine.validate import container_of
-from trine.kit.errors import AlreadyExistsError, ConflictError, NotFoundError, PermissionDeniedError
+from trine.kit.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from trine.v1 import container_pb2, network_pb2
 
 
@@ -30,24 +36,32 @@ async def connect_container(
             raise ConflictError(
                 f"Container {entry.id} is marked for removal and cannot be connected to a network"
             )
-        if any(_is(endpoint.network, network) for endpoint in entry.container.networks):
-            raise AlreadyExistsError(
-                f"endpoint with name {entry.name} already exists in network {network.name}",
-                reason="ALREADY_CONNECTED",
-            )
         wish = network_pb2.EndpointRequest()
         wish.CopyFrom(request.endpoint)
         wish.network = network.name
+        _check_wish(wish, network)
+        rest = [e for e in entry.container.networks if not _is(e.network, network)]
         if has_process(entry.status):
+            if len(rest) < len(entry.container.networks):
+                raise AlreadyExistsError(
+                    f"endpoint with name {entry.name} already exists in network {network.name}",
+                    reason="ALREADY_CONNECTED",
+                )
             leaf = core.leaves.network
             answer = await leaf(
                 leaf.stub.CreateEndpoint,
                 network_pb2.CreateEndpointRequest(sandbox_id=entry.id, endpoint=wish),
             )
-            entry.container.sandbox.endpoints.append(answer.endpoint)
+            entry.container.sandbox.CopyFrom(answer.sandbox)
             await asyncio.to_thread(_add_host_line, entry, answer.endpoint)
+            if answer.resolv_conf:
+                await asyncio.to_thread(
+                    _replace_resolv_conf, entry, answer.old_resolv_conf, answer.resolv_conf
+                )
             tell_network(core, "connect", answer.endpoint, entry.id)
-        entry.container.networks.append(wish)
+        # One that is not running may be told again: what was said last counts, as in Docker.
+        del entry.container.networks[:]
+        entry.container.networks.extend([*rest, wish])
         core.save(entry)
         await core.store.flush()
     return container_pb2.ConnectContainerResponse()
@@ -57,11 +71,17 @@ async def disconnect_container(
     core: Core, request: container_pb2.DisconnectContainerRequest
 ) -> container_pb2.DisconnectContainerResponse:
     """Take a container off a network; raises NotFoundError, ConflictError when it is not on it."""
-    entry = core.registry.find(request.container)
+    try:
+        entry = core.registry.find(request.container)
+    except NotFoundError as error:
+        if not request.force:
+            raise
+        raise NotFoundError(f"endpoint {request.container} not found", reason=error.reason) from error
     try:
         network = await _network(core, request.network)
     except NotFoundError:
-        if not request.force:
+        # A container that does not run must be freed of a network that is gone, or it never starts again.
+        if not request.force and has_process(entry.status):
             raise
         network = network_pb2.Network(id=request.network, name=request.network)
     async with entry.lock:
@@ -71,22 +91,23 @@ async def disconnect_container(
             )
         keep = [e for e in entry.container.networks if not _is(e.network, network)]
         if len(keep) == len(entry.container.networks):
+            the = "" if has_process(entry.status) and network.driver else "the "
             raise ConflictError(
-                f"container {entry.id} is not connected to network {network.name}", reason="NOT_CONNECTED"
+                f"container {entry.id} is not connected to {the}network {network.name}",
+                reason="NOT_CONNECTED",
             )
         if has_process(entry.status):
             leaf = core.leaves.network
-            await leaf(
+            answer = await leaf(
                 leaf.stub.DeleteEndpoint,
                 network_pb2.DeleteEndpointRequest(
-                    sandbox_id=entry.id, network=network.id or network.name, force=request.force
+                    sandbox_id=entry.id, network=network.id, force=request.force
                 ),
             )
-            sandbox = entry.container.sandbox
-            gone = [e for e in sandbox.endpoints if e.network_id == network.id]
-            rest = [e for e in sandbox.endpoints if e.network_id != network.id]
-            del sandbox.endpoints[:]
-            sandbox.endpoints.extend(rest)
+            gone = [
+                e for e in entry.container.sandbox.endpoints if network.id in (e.network_id, e.network_name)
+            ]
+            entry.container.sandbox.CopyFrom(answer.sandbox)
             for endpoint in gone:
                 await asyncio.to_thread(_remove_host_line, entry, endpoint)
                 tell_network(core, "disconnect", endpoint, entry.id)
@@ -109,20 +130,43 @@ def _is(name: str, network: network_pb2.Network) -> bool:
 
 def _check_mode(entry: Entry, network: network_pb2.Network) -> None:
     mode = entry.config.network_mode
-    if mode == "host" or network.name == "host":
+    if network.name == "host":
         raise PermissionDeniedError(
             "container cannot be disconnected from host network or connected to host network"
         )
-    if container_of(mode):
+    if mode == "host" or container_of(mode):
         raise PermissionDeniedError(
             "container sharing network namespace with another container or host cannot be connected to any "
             "other network"
         )
-    if "none" in (mode, network.name):
+    if network.name == "none" or any(endpoint.network == "none" for endpoint in entry.container.networks):
         raise PermissionDeniedError(
             "container cannot be connected to multiple networks with one of the networks in private (none) "
             "mode"
         )
+
+
+def _check_wish(wish: network_pb2.EndpointRequest, network: network_pb2.Network) -> None:
+    """Refuse what only user-made networks give, before the container's next start would."""
+    if network.builtin and (wish.ipv4_address or wish.ipv6_address):
+        raise InvalidArgumentError("user specified IP address is supported on user defined networks only")
+    if network.builtin and wish.aliases:
+        raise InvalidArgumentError(
+            "network-scoped alias is supported only for containers in user defined networks"
+        )
+
+
+def _replace_resolv_conf(entry: Entry, old: str, new: str) -> None:
+    """Write the container's resolv.conf anew, in place (it is bind-mounted), unless somebody changed it."""
+    path = entry.container.resolv_conf_path
+    if not path or not os.path.exists(path):
+        return
+    with open(path, "r+") as file:
+        if file.read() != old:
+            return
+        file.seek(0)
+        file.write(new)
+        file.truncate()
 
 
 def _add_host_line(entry: Entry, endpoint: network_pb2.Endpoint) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from trine.engine.core import Core
 from trine.engine.facts import network_facts
-from trine.engine.hosts import compose_hosts, hostname_file, link_environment
+from trine.engine.hosts import compose_hosts, hostname_file
+from trine.engine.links import linked
 from trine.engine.mounts import runtime_mounts
 from trine.engine.registry import Entry, Prepared
 from trine.engine.runtime_spec import runtime_request, volume_map
@@ -266,13 +267,13 @@ async def _own_network(core: Core, entry: Entry) -> _Network:
         answer = await leaf(leaf.stub.CreateSandbox, request)
     except EngineError as error:
         raise _explain(error, entry) from error
-    links, variables = _links(core, entry)
+    links = linked(core, entry)
     host = config.network_mode == "host"
     hosts = await asyncio.to_thread(_read_host_file, "/etc/hosts") if host else b""
     if not hosts or config.extra_hosts:
         # On the host's network the host's own file serves, unless the user adds to it (as Docker).
         gateway = await _gateway(core, config)
-        hosts = compose_hosts(config, answer.sandbox.endpoints, links, gateway, own_name=not host)
+        hosts = compose_hosts(config, answer.sandbox.endpoints, links.hosts, gateway, own_name=not host)
     managed = {
         "/etc/hosts": hosts,
         "/etc/hostname": hostname_file(config),
@@ -282,7 +283,7 @@ async def _own_network(core: Core, entry: Entry) -> _Network:
         "host" if host else answer.sandbox.netns_path,
         answer.sandbox,
         managed,
-        link_variables=variables,
+        link_variables=links.variables,
         warnings=list(answer.warnings),
     )
 
@@ -326,23 +327,3 @@ async def _gateway(core: Core, config: container_pb2.ContainerConfig) -> str:
     raise InvalidArgumentError(
         f"unable to derive the IP value for host-gateway from {facts.default_bridge or 'the default bridge'}"
     )
-
-
-def _links(core: Core, entry: Entry) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return hosts lines and variables of --link on the default bridge."""
-    lines: list[tuple[str, str]] = []
-    variables: list[str] = []
-    for alias, container_id in entry.private.links.items():
-        other = core.registry.get(container_id)
-        if other is None or not has_process(other.status):
-            name = other.name if other is not None else container_id
-            raise ConflictError(
-                f"Cannot link to a non running container: /{name} AS /{entry.name}/{alias}",
-                reason="NOT_RUNNING",
-            )
-        address = next((e.ipv4_address for e in other.container.sandbox.endpoints if e.ipv4_address), "")
-        names = [alias]
-        names += [n for n in (other.config.hostname, other.name) if n not in names]
-        lines.append((address, " ".join(names)))
-        variables += link_environment(entry.name, alias, address, other.config)
-    return lines, variables

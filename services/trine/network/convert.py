@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trine.network.model import Endpoint, Network, Pool, Port, Sandbox
 from trine.network.plan import EndpointWish, NetworkRequest
-from trine.network.sandboxes import SandboxRequest
+from trine.network.sandbox_plan import SandboxRequest
 from trine.v1 import network_pb2 as pb
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from trine.network import resolv
@@ -37,14 +36,6 @@ def _write(key: str, value: str) -> bool:
     return True
 
 
-@dataclass
-class Host:
-    """What was found and done."""
-
-    turned_on: bool = False  # IPv4 forwarding was off and is on by our doing
-    warnings: list[str] = field(default_factory=list)
-
-
 def ipv4_forwarding() -> bool:
     """Tell whether the host forwards IPv4."""
     return _read(_IPV4) == "1"
@@ -53,6 +44,16 @@ def ipv4_forwarding() -> bool:
 def ipv6_forwarding() -> bool:
     """Tell whether the host forwards IPv6."""
     return _read(_IPV6) == "1"
+
+
+def is_on(version: int) -> bool:
+    """Tell whether the host forwards IPv4 or IPv6."""
+    return ipv4_forwarding() if version == 4 else ipv6_forwarding()
+
+
+def turn_off(version: int) -> bool:
+    """Make the host no router; returns whether it could."""
+    return _write(_IPV4 if version == 4 else _IPV6, "0")
 
 
 def bridge_netfilter(version: int) -> bool:
@@ -71,21 +72,19 @@ def has_ipv6() -> bool:
     return os.path.exists("/proc/net/if_inet6") and _read("net/ipv6/conf/lo/disable_ipv6") != "1"
 
 
-def turn_on_ipv4(wanted: bool) -> Host:
-    """Check forwarding, turn it on when wanted; the warning is Docker's, with what to do."""
-    host = Host()
-    if ipv4_forwarding():
-        return host
-    if wanted and _write(_IPV4, "1") and ipv4_forwarding():
-        host.turned_on = True
-    elif wanted:
-        host.warnings.append(
+def turn_on_ipv4() -> bool:
+    """Turn IPv4 forwarding on; returns whether it is on."""
+    return _write(_IPV4, "1") and ipv4_forwarding()
+
+
+def warning(wanted: bool) -> str:
+    """Return Docker's warning that IPv4 is not forwarded, with what to do where we could not help."""
+    if wanted:
+        return (
             "WARNING: IPv4 forwarding is disabled and cannot be turned on: containers will not reach "
             "other hosts; run: sysctl -w net.ipv4.ip_forward=1"
         )
-    else:
-        host.warnings.append("WARNING: IPv4 forwarding is disabled")
-    return host
+    return "WARNING: IPv4 forwarding is disabled"
 
 
 def turn_on_ipv6() -> bool:
@@ -94,8 +93,6 @@ def turn_on_ipv6() -> bool:
     A forwarding host ignores router advertisements (accept_ra 1): set 2 where the host uses them, so
     that it does not lose its own default route. Returns whether it is on.
     """
-    if ipv6_forwarding():
-        return True
     try:
         interfaces = os.listdir("/proc/sys/net/ipv6/conf")
     except OSError:

@@ -61,7 +61,7 @@ class Holder:
         """Start with nothing held."""
         self.loop = loop
         self._home = netns.open_current()
-        self._ports: dict[str, dict[Key, tuple[Relay | None, tuple[str, int]]]] = {}
+        self._ports: dict[str, dict[Key, tuple[Relay, tuple[str, int]]]] = {}
         self._owners: dict[Key, str] = {}
         self._directory = Directory()
         self._dns: dict[str, DnsServer] = {}
@@ -79,8 +79,8 @@ class Holder:
     def hold(self, sandbox: str, ports: list[dict[str, Any]]) -> list[int]:
         """Hold all ports or none; return the host port of each. Raises InUseError."""
         had = self._ports.get(sandbox, {})
-        fresh: dict[Key, tuple[Relay | None, tuple[str, int]]] = {}
-        kept: dict[Key, tuple[Relay | None, tuple[str, int]]] = {}
+        fresh: dict[Key, tuple[Relay, tuple[str, int]]] = {}
+        kept: dict[Key, tuple[Relay, tuple[str, int]]] = {}
         chosen: list[int] = []
         try:
             for port in ports:
@@ -89,15 +89,13 @@ class Holder:
         except BaseException:
             for key, (relay, _target) in fresh.items():
                 self._owners.pop(key, None)
-                if relay is not None:
-                    relay.close()
+                relay.close()
             raise
         for key, (relay, _target) in had.items():
             if key not in kept:
                 if key not in fresh:
                     self._owners.pop(key, None)
-                if relay is not None:
-                    relay.close()
+                relay.close()
         for relay, target in kept.values():
             if isinstance(relay, (TcpRelay, UdpRelay)):
                 relay.target = target
@@ -108,9 +106,9 @@ class Holder:
         self,
         sandbox: str,
         port: dict[str, Any],
-        had: dict[Key, tuple[Relay | None, tuple[str, int]]],
-        fresh: dict[Key, tuple[Relay | None, tuple[str, int]]],
-        kept: dict[Key, tuple[Relay | None, tuple[str, int]]],
+        had: dict[Key, tuple[Relay, tuple[str, int]]],
+        fresh: dict[Key, tuple[Relay, tuple[str, int]]],
+        kept: dict[Key, tuple[Relay, tuple[str, int]]],
     ) -> int:
         protocol, hosts, targets = port["protocol"], port["hosts"], port["targets"]
         wanted = [(host, (target[0], int(target[1]))) for host, target in zip(hosts, targets, strict=True)]
@@ -149,9 +147,9 @@ class Holder:
         protocol: str,
         wanted: list[tuple[str, tuple[str, int]]],
         number: int,
-        fresh: dict[Key, tuple[Relay | None, tuple[str, int]]],
-    ) -> dict[Key, tuple[Relay | None, tuple[str, int]]]:
-        made: dict[Key, tuple[Relay | None, tuple[str, int]]] = {}
+        fresh: dict[Key, tuple[Relay, tuple[str, int]]],
+    ) -> dict[Key, tuple[Relay, tuple[str, int]]]:
+        made: dict[Key, tuple[Relay, tuple[str, int]]] = {}
         try:
             for host, target in wanted:
                 key = (protocol, host, number)
@@ -162,14 +160,10 @@ class Holder:
                 except OSError as error:
                     ours = self._is_ours(protocol, host, number)
                     raise InUseError(protocol, host, number, error.errno or 0, ours) from error
-                if listener is None and self._is_ours(protocol, host, number):
-                    raise InUseError(protocol, host, number, errno.EADDRINUSE, True)
-                relay = serve(self.loop, protocol, listener, target) if listener is not None else None
-                made[key] = (relay, target)
+                made[key] = (serve(self.loop, protocol, listener, target), target)
         except BaseException:
             for relay, _target in made.values():
-                if relay is not None:
-                    relay.close()
+                relay.close()
             raise
         for key in made:
             self._owners[key] = sandbox
@@ -201,13 +195,11 @@ class Holder:
         try:
             with netns.inside(descriptor, self._home):
                 udp = bind("udp", ADDRESS, port)
-                assert udp is not None
                 try:
                     tcp = bind("tcp", ADDRESS, port)
                 except BaseException:
                     udp.close()
                     raise
-                assert tcp is not None
                 return udp, tcp
         finally:
             os.close(descriptor)
@@ -216,8 +208,7 @@ class Holder:
         """Let go of everything of a sandbox."""
         for key, (relay, _target) in self._ports.pop(sandbox, {}).items():
             self._owners.pop(key, None)
-            if relay is not None:
-                relay.close()
+            relay.close()
         server = self._dns.pop(sandbox, None)
         if server is not None:
             server.close()
@@ -303,8 +294,8 @@ class Control:
 
 def main(exec_root: str) -> int:
     """Hold ports until told to stop; return the exit status: 1 when another holder is there."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # stopping the services must not close ports
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a terminal that goes must not close ports
     lock = os.open(os.path.join(exec_root, "ports.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -331,6 +322,16 @@ def main(exec_root: str) -> int:
         except OSError:
             pass
 
+    def terminated(_events: int) -> None:
+        loop.stopping = True
+
+    # SIGTERM ends it, so that a shutdown of the machine does not wait; who stops the services sends it
+    # to them alone, and a service that is at work starts another holder.
+    woken, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    loop.watch(woken, READ, terminated)
     loop.watch(listener, READ, accept)
     os.write(1, b"ready\n")
     null = os.open(os.devnull, os.O_RDWR)

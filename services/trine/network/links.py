@@ -128,7 +128,7 @@ class Links:
         if link is None:
             return None
         if link.kind != "bridge":
-            raise ConflictError(f"interface {name} exists and is not a bridge", reason="BRIDGE_IN_USE")
+            raise ConflictError(f"existing interface {name} is not a bridge", reason="BRIDGE_IN_USE")
         return link, self.host.addresses(link.index)
 
     def ensure_bridge(self, network: Network) -> None:

@@ -131,6 +131,7 @@ class Sandbox:
     dns_options: tuple[str, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)
     host: bool = False  # the host's own namespace
+    interfaces: tuple[str, ...] = ()  # every name an interface ever had in it
 
 
 def to_json(value: Network | Sandbox) -> str:
@@ -149,8 +150,8 @@ def network_from_json(text: str) -> Network:
 def sandbox_from_json(text: str) -> Sandbox:
     """Return the sandbox that ``to_json`` wrote."""
     values: dict[str, Any] = json.loads(text)
-    for key in ("dns_servers", "dns_search", "dns_options"):
-        values[key] = tuple(values[key])
+    for key in ("dns_servers", "dns_search", "dns_options", "interfaces"):
+        values[key] = tuple(values.get(key, ()))
     for key in ("requested_ports", "ports"):
         values[key] = tuple(Port(**port) for port in values[key])
     endpoints = []

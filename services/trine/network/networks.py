@@ -22,6 +22,7 @@ from trine.network.firewall.manager import Firewall
 from trine.network.links import Links
 from trine.network.model import Network
 from trine.network.plan import NetworkRequest, Surroundings
+from trine.network.router import Router
 from trine.network.state import Call, Config, State
 from trine.network.store import NetworkStore
 
@@ -41,9 +42,11 @@ class Networks:
         store: NetworkStore,
         links: Links,
         firewall: Firewall | None,
+        router: Router,
         call: Call,
     ) -> None:
         """``call`` runs a blocking function in a thread."""
+        self._router = router
         self._config, self._state, self._store = config, state, store
         self._links, self._firewall, self._call = links, firewall, call
         self._lock = asyncio.Lock()
@@ -95,30 +98,26 @@ class Networks:
     async def realise(self, network: Network) -> None:
         """Make bridge and rules of a network. Raises OSError, EngineError."""
         await self._call(lambda: self._links.ensure_bridge(network))
-        turned_on = self.prepare_host(network)
+        self.prepare_host(network)
         if self._firewall is not None:
             await self._firewall.add_network(network, 4)
             if needs_ipv6_firewall(network):
                 await self._firewall.add_network(network, 6)
-            if turned_on:
-                await self._firewall.drop_forward_policy(6)
+        await self._router.close_forward(6)
 
-    def prepare_host(self, network: Network) -> bool:
+    def prepare_host(self, network: Network) -> None:
         """Turn on what the network needs of the host: IPv6 forwarding, bridge netfilter for icc=false.
 
-        Returns whether IPv6 forwarding was off before and is on now: then the host was no router, and
-        the policy of FORWARD must keep it so for everybody else.
+        The caller closes FORWARD afterwards (Router.close_forward).
         """
-        turned_on = False
-        if network.pool6 is not None and self._config.ip_forward and not forwarding.ipv6_forwarding():
-            turned_on = forwarding.turn_on_ipv6()
+        if network.pool6 is not None and self._config.ip_forward:
+            self._router.turn_on(6)
         if not network.icc and self._firewall is not None and not forwarding.turn_on_bridge_netfilter():
             raise InternalError(
                 "cannot restrict inter-container communication: bridge netfilter is not available "
                 "(modprobe br_netfilter)",
                 reason="BRIDGE_NETFILTER",
             )
-        return turned_on
 
     async def _undo(self, network: Network) -> None:
         try:
@@ -208,7 +207,10 @@ def parse_filters(filters: Sequence[str], known: set[str]) -> Callable[[Network,
         if key == "type" and value not in ("custom", "builtin"):
             raise InvalidArgumentError(f"invalid filter: 'type'='{value}'", reason="INVALID_FILTER")
         if key == "dangling" and value.lower() not in ("true", "false", "1", "0"):
-            raise InvalidArgumentError(f"Invalid filter 'dangling={value}'", reason="INVALID_FILTER")
+            raise InvalidArgumentError(
+                'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")',
+                reason="INVALID_FILTER",
+            )
         wanted.setdefault(key, []).append(_until(value) if key == "until" else value)
 
     def matches(network: Network, used: bool) -> bool:
@@ -261,5 +263,7 @@ def _until(value: str) -> str:
     try:
         parsed = datetime.datetime.fromisoformat(value)
     except ValueError as error:
-        raise InvalidArgumentError(f"Invalid filter 'until={value}'", reason="INVALID_FILTER") from error
+        raise InvalidArgumentError(
+            f'failed to parse value as time or duration: "{value}"', reason="INVALID_FILTER"
+        ) from error
     return str(int(parsed.timestamp() * 1e9))

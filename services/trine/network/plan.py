@@ -20,7 +20,7 @@ from trine.network import ipam, model, options
 from trine.network.ipam import AddressPool, DefaultPool
 from trine.network.model import Endpoint, Net, Network, Pool, Port
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}")
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 BUILTIN = ("bridge", "host", "none")
@@ -61,7 +61,7 @@ def check_new_network(request: NetworkRequest, networks: Iterable[Network]) -> N
     """Refuse names, drivers and duplicates. Raises the errors of kit.errors in Docker's words."""
     if request.name in BUILTIN:
         raise PermissionDeniedError(f"operation is not permitted on predefined {request.name} network")
-    if not _NAME.fullmatch(request.name) or len(request.name) > 255:
+    if not _NAME.fullmatch(request.name) or not request.name.strip() or len(request.name) > 255:
         raise InvalidArgumentError(f"invalid network name: {request.name!r}", reason="INVALID_NAME")
     if any(network.name == request.name for network in networks):
         raise AlreadyExistsError(
@@ -73,7 +73,7 @@ def check_new_network(request: NetworkRequest, networks: Iterable[Network]) -> N
     if driver != "bridge":
         raise NotFoundError(f'plugin "{driver}" not found', reason="NO_SUCH_PLUGIN")
     if request.ipam_driver not in ("", "default"):
-        raise NotFoundError(f"failed to retrieve ipam driver for {request.ipam_driver}: not found")
+        raise NotFoundError(f'plugin "{request.ipam_driver}" not found', reason="NO_SUCH_PLUGIN")
 
 
 def on_existing_bridge(request: NetworkRequest, addresses: Sequence[str]) -> NetworkRequest:
@@ -133,16 +133,6 @@ def complete_pool(pool: Pool) -> Pool:
         if chosen.version != subnet.version or not chosen.subnet_of(subnet):  # type: ignore[arg-type]
             raise InvalidArgumentError(f"no matching subnet for range {pool.ip_range}")
     addresses = AddressPool(subnet, chosen)
-    for name, text in pool.auxiliary.items():
-        address = _address(text)
-        if address not in subnet:
-            raise InvalidArgumentError(f"no matching subnet for aux-address {text}")
-        try:
-            addresses.take(address)
-        except ConflictError as error:
-            raise ConflictError(
-                f"failed to allocate secondary ip address ({name}:{text}): {error.message}"
-            ) from error
     if pool.gateway:
         gateway = _address(pool.gateway)
         if gateway not in subnet:
@@ -153,7 +143,17 @@ def complete_pool(pool: Pool) -> Pool:
             raise PermissionDeniedError(
                 f"failed to allocate gateway ({pool.gateway}): {error.message}"
             ) from error
-    else:
+    for name, text in pool.auxiliary.items():
+        address = _address(text)
+        if address not in subnet:
+            raise InvalidArgumentError(f"no matching subnet for aux-address {text}")
+        try:
+            addresses.take(address)
+        except ConflictError as error:
+            raise ConflictError(
+                f"failed to allocate secondary ip address ({name}:{text}): {error.message}"
+            ) from error
+    if not pool.gateway:
         found = addresses.allocate()
         if found is None:
             raise ResourceExhaustedError("failed to allocate gateway (): No available addresses on this pool")
@@ -281,7 +281,11 @@ def take_addresses(
 def _take(text: str, network: Network, pool: AddressPool, version: int) -> model.Address:
     if text:
         address = ipaddress.ip_address(text)
-        pool.take(address)
+        try:
+            pool.take(address)
+        except InvalidArgumentError as error:
+            error.message = f"Invalid address {text}: It does not belong to any of this network's subnets"
+            raise
         return address
     found = pool.allocate()
     if found is None:
@@ -301,12 +305,15 @@ def plan_endpoint(
     identifier: str,
     interface: str,
     host_interface: str,
-    short_id: str,
+    names: Sequence[str],
 ) -> Endpoint:
-    """Return the endpoint to make; pure bookkeeping, addresses are taken already."""
+    """Return the endpoint to make; pure bookkeeping, addresses are taken already.
+
+    ``names`` the container has by itself: its short id and its host name are aliases, as in Docker.
+    """
     aliases = wish.aliases
     if network.is_bridge and not network.builtin:
-        aliases = tuple(dict.fromkeys([*wish.aliases, short_id]))
+        aliases = tuple(dict.fromkeys([*wish.aliases, *names]))
     endpoint = Endpoint(
         id=identifier,
         network_id=network.id,
@@ -360,10 +367,17 @@ def check_ports(ports: Sequence[Port]) -> None:
 
 
 def gateway_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
-    """Return the endpoint whose gateway is the default route: the first that has one."""
-    return next((e for e in endpoints if e.ipv4_gateway), None)
+    """Return the endpoint whose gateway is the default route, as Docker chooses it.
+
+    Networks with gateways of both families come first, then the order of their names.
+    """
+    return min((e for e in endpoints if e.ipv4_gateway), key=_gateway_order, default=None)
 
 
 def gateway6_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
     """The same for IPv6."""
-    return next((e for e in endpoints if e.ipv6_gateway), None)
+    return min((e for e in endpoints if e.ipv6_gateway), key=_gateway_order, default=None)
+
+
+def _gateway_order(endpoint: Endpoint) -> tuple[bool, str]:
+    return not (endpoint.ipv4_gateway and endpoint.ipv6_gateway), endpoint.network_name

@@ -229,8 +229,8 @@ def _refusal(answer: dict[str, Any], prefix: str) -> EngineError:
             reason="PORT_ALLOCATED",
             metadata=where,
         )
+    family = "6" if ":" in host else "4"
     if answer["errno"] == errno.EADDRINUSE:
-        family = "6" if ":" in host else "4"
         return ConflictError(
             f"{prefix}Error starting userland proxy: listen {protocol}{family} {written}:{port}: "
             "bind: address already in use",
@@ -238,8 +238,12 @@ def _refusal(answer: dict[str, Any], prefix: str) -> EngineError:
             metadata=where,
         )
     text = os.strerror(answer["errno"]).lower()
+    if answer["errno"] == errno.EPROTONOSUPPORT:  # SCTP, which this kernel does not have
+        return InvalidArgumentError(
+            f"{prefix}Error starting userland proxy: {text}", reason="PORT_UNAVAILABLE", metadata=where
+        )
     return InvalidArgumentError(
-        f"{prefix}Error starting userland proxy: listen {protocol} {written}:{port}: bind: {text}",
+        f"{prefix}Error starting userland proxy: listen {protocol}{family} {written}:{port}: bind: {text}",
         reason="PORT_UNAVAILABLE",
         metadata=where,
     )

@@ -8,18 +8,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from trine.network import forwarding
 from trine.network.firewall.manager import Firewall
 from trine.network.model import Endpoint, Network, Port, Sandbox
-from trine.network.ports import PortHolder, hold_request, hosts_of
+from trine.network.plan import gateway_endpoint
+from trine.network.ports import PortHolder, hold_again, hold_request, hosts_of
 from trine.network.rules import Rule, port_rules
 from trine.network.state import State
 
 
 def port_endpoint(sandbox: Sandbox, state: State) -> tuple[Endpoint, Network] | None:
-    """Return the endpoint that ports are published on: the first on a bridge with a way out."""
-    for endpoint in sandbox.endpoints:
-        network = state.networks.get(endpoint.network_id)
-        if network is not None and network.is_bridge and not network.internal:
-            return endpoint, network
-    return None
+    """Return the endpoint that ports are published on: where answers leave, by the default gateway."""
+    endpoint = gateway_endpoint(sandbox.endpoints)
+    network = state.networks.get(endpoint.network_id) if endpoint is not None else None
+    return (endpoint, network) if endpoint is not None and network is not None else None
 
 
 def sandbox_rules(sandbox: Sandbox, state: State, version: int) -> list[Rule]:
@@ -57,6 +56,8 @@ class Publisher:
         """
         found = port_endpoint(sandbox, self._state)
         if found is None or not sandbox.requested_ports:
+            if sandbox.requested_ports:
+                await self._holder.hold(sandbox.id, [])
             return sandbox
         endpoint, network = found
         ipv6_host = forwarding.has_ipv6()
@@ -72,9 +73,18 @@ class Publisher:
         try:
             await self.redirect(published)
         except BaseException:
-            await self._holder.drop(sandbox.id)
+            await self._holder.hold(sandbox.id, [])
             raise
         return published
+
+    async def move(self, before: Sandbox, after: Sandbox) -> Sandbox:
+        """Publish on the gateway of ``after`` what was on that of ``before``. Raises as ``publish``."""
+        await self.unredirect(before)
+        old, new = port_endpoint(before, self._state), port_endpoint(after, self._state)
+        if old is not None and new is not None and old[1].host_binding != new[1].host_binding:
+            # 0.0.0.0 and one host address do not go together, not even for one owner.
+            await self._holder.hold(before.id, [])
+        return await self.publish(after)
 
     async def redirect(self, sandbox: Sandbox) -> None:
         """Add the firewall rules of a sandbox's ports. Raises InternalError."""
@@ -90,12 +100,28 @@ class Publisher:
         if ports:
             await self._forget_udp(ports)
 
+    async def unredirect(self, sandbox: Sandbox) -> None:
+        """Delete the firewall rules of a sandbox's ports, which stay held."""
+        if self._firewall is None:
+            return
+        for version in (4, 6):
+            await self._firewall.change(version, remove=sandbox_rules(sandbox, self._state, version))
+        await self._forget(sandbox)
+
+    async def hold_again(self, sandbox: Sandbox) -> None:
+        """Hold the ports exactly as they are in force. Raises ConflictError when one is taken."""
+        found = port_endpoint(sandbox, self._state)
+        if sandbox.ports and found is not None:
+            await self._holder.hold(sandbox.id, hold_again(sandbox, found[0]))
+
+    async def publish_again(self, sandbox: Sandbox) -> None:
+        """Hold and redirect the ports exactly as they were in force before."""
+        await self.hold_again(sandbox)
+        await self.redirect(sandbox)
+
     async def withdraw(self, sandbox: Sandbox) -> None:
         """Delete the firewall rules and give the host ports (and DNS) back."""
-        if self._firewall is not None:
-            for version in (4, 6):
-                await self._firewall.change(version, remove=sandbox_rules(sandbox, self._state, version))
-            await self._forget(sandbox)
+        await self.unredirect(sandbox)
         if sandbox.requested_ports or sandbox.dns:
             await self._holder.drop(sandbox.id)
 
@@ -103,8 +129,11 @@ class Publisher:
 def _in_force(
     requested: Sequence[Port], hosts: Sequence[Sequence[str]], numbers: Sequence[int]
 ) -> tuple[Port, ...]:
+    # All of IPv4, then all of IPv6: Docker's order in inspect and port.
     return tuple(
         dataclasses.replace(port, host_ip=host, host_port=number, host_port_end=0)
+        for six in (False, True)
         for port, addresses, number in zip(requested, hosts, numbers, strict=True)
         for host in addresses
+        if (":" in host) == six
     )

@@ -19,6 +19,7 @@ from trine.network.model import Network, Sandbox
 from trine.network.networks import Networks, needs_ipv6_firewall
 from trine.network.ports import PortHolder
 from trine.network.publishing import sandbox_rules
+from trine.network.router import Router
 from trine.network.sandboxes import Sandboxes
 from trine.network.state import Config, State
 from trine.network.store import NetworkStore, SandboxStore
@@ -35,6 +36,7 @@ class Reconciler:
         sandbox_store: SandboxStore,
         links: Links,
         firewall: Firewall | None,
+        router: Router,
         holder: PortHolder,
         networks: Networks,
         sandboxes: Sandboxes,
@@ -42,41 +44,55 @@ class Reconciler:
         """Everything a start touches."""
         self._config, self._state = config, state
         self._network_store, self._sandbox_store = network_store, sandbox_store
-        self._links, self._firewall, self._holder = links, firewall, holder
+        self._links, self._firewall, self._router, self._holder = links, firewall, router, holder
         self._networks, self._sandboxes = networks, sandboxes
         self._log = get_logger("reconcile")
         self.warnings: list[str] = []
 
     async def run(self) -> None:
         """Do it. Raises EngineError when a flag is impossible or the host refuses the default bridge."""
-        found = forwarding.turn_on_ipv4(self._config.ip_forward)
-        self.warnings += found.warnings
+        if not (self._router.turn_on(4) if self._config.ip_forward else forwarding.ipv4_forwarding()):
+            self.warnings.append(forwarding.warning(self._config.ip_forward))
         gone = self._load_networks()
         trash = self._load_sandboxes()
         await self._plan_default()
         ready = [network for network in self._state.networks.values() if network.is_bridge]
-        turned_on_6 = False
         for network in ready:
             self._links.claim_bridge(network.bridge)
             try:
                 self._links.ensure_bridge(network)
-                turned_on_6 = self._networks.prepare_host(network) or turned_on_6
+                self._networks.prepare_host(network)
             except (OSError, EngineError) as error:
                 if network.builtin:
                     raise
                 self._log.error("cannot restore network", network=network.name, error=str(error))
         self._take_addresses()
-        await self._synchronise_firewall(ready, gone, found.turned_on, turned_on_6)
+        await self._synchronise_firewall(ready, gone)
         for network in gone:
             if not network.foreign_bridge:
                 self._links.delete_bridge(network.bridge)
             self._network_store.delete(network.id)
-        self._remove_orphans(ready)
+        changed = self._remove_orphans(ready)
         await self._tell_holder()
         for number, sandbox in trash:
             # Its addresses stay taken until its links are gone, unless they are another's by now.
             endpoints = tuple(self._state.take(endpoint) for endpoint in sandbox.endpoints)
-            self._sandboxes.clear_later(number, dataclasses.replace(sandbox, endpoints=endpoints))
+            remains = dataclasses.replace(sandbox, endpoints=endpoints)
+            if sandbox.id in self._state.sandboxes:  # killed while it was disconnected from a network
+                await self._sandboxes.clear(number, remains)
+                changed = True
+            else:
+                self._sandboxes.clear_later(number, remains)
+        await self._settle(changed)
+
+    async def _settle(self, changed: bool) -> None:
+        """Give back default routes and ports that were on their way to another endpoint at the kill."""
+        for sandbox in list(self._state.sandboxes.values()):
+            if changed or len(sandbox.endpoints) > 1 or (sandbox.requested_ports and not sandbox.ports):
+                try:
+                    await self._sandboxes.settle(sandbox)
+                except (EngineError, OSError) as error:
+                    self._log.error("cannot settle", sandbox=sandbox.id, error=str(error))
 
     def _load_networks(self) -> list[Network]:
         gone = []
@@ -155,25 +171,22 @@ class Reconciler:
             for endpoint in sandbox.endpoints:
                 self._state.take(endpoint)
 
-    async def _synchronise_firewall(
-        self, ready: list[Network], gone: list[Network], turned_on: bool, turned_on_6: bool
-    ) -> None:
+    async def _synchronise_firewall(self, ready: list[Network], gone: list[Network]) -> None:
         if self._firewall is None:
             return
         sandboxes = list(self._state.sandboxes.values())
         rules = [rule for s in sandboxes for rule in sandbox_rules(s, self._state, 4)]
         await self._firewall.synchronise(4, ready, rules, gone)
-        if turned_on:
-            await self._firewall.drop_forward_policy(4)
+        await self._router.close_forward(4)
         six = [network for network in ready if needs_ipv6_firewall(network)]
         if six or any(needs_ipv6_firewall(network) for network in gone):
             rules = [rule for s in sandboxes for rule in sandbox_rules(s, self._state, 6)]
             await self._firewall.synchronise(6, six, rules, gone)
-        if turned_on_6:
-            await self._firewall.drop_forward_policy(6)
+        await self._router.close_forward(6)
 
-    def _remove_orphans(self, ready: list[Network]) -> None:
-        """Remove links on our bridges and pins that no row knows."""
+    def _remove_orphans(self, ready: list[Network]) -> bool:
+        """Remove links on our bridges and pins that no row knows; return whether there were such links."""
+        found = False
         names = {e.host_interface for s in self._state.sandboxes.values() for e in s.endpoints}
         links = self._links.links()
         bridges = {n.bridge for n in ready if not n.foreign_bridge}
@@ -182,9 +195,11 @@ class Reconciler:
             if link.kind == "veth" and link.master in masters and link.name not in names:
                 self._log.warning("removing an orphan link", link=link.name)
                 self._links.delete_link(link.name)
+                found = True
         for pin in self._links.pins():
             if pin != "default" and pin not in self._state.sandboxes:
                 self._links.unpin_name(pin)
+        return found
 
     async def _tell_holder(self) -> None:
         await self._holder.start()

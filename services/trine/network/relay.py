@@ -347,20 +347,15 @@ class Held:
 Relay = TcpRelay | UdpRelay | Held
 
 
-def bind(protocol: str, host: str, port: int) -> socket.socket | None:
-    """Return a bound (TCP: listening) socket, None when this kernel does not know the protocol.
+def bind(protocol: str, host: str, port: int) -> socket.socket:
+    """Return a bound (TCP: listening) socket.
 
-    Raises OSError: EADDRINUSE, EADDRNOTAVAIL, EACCES.
+    Raises OSError: EADDRINUSE, EADDRNOTAVAIL, EACCES, and EPROTONOSUPPORT where the kernel has no SCTP.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     number = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": _IPPROTO_SCTP}[protocol]
-    try:
-        found = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, number)
-    except OSError as error:
-        if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT):
-            return None
-        raise
+    found = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, number)
     try:
         if family == socket.AF_INET6:
             found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

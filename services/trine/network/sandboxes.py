@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from trine.kit.errors import ConflictError, EngineError, InvalidArgumentError, NotFoundError
+from trine.kit.errors import EngineError, InvalidArgumentError, NotFoundError
 from trine.kit.logs import get_logger
 from trine.network import forwarding, plan, resolv
-from trine.network.links import Links, check_sysctls, pin_path
-from trine.network.model import Endpoint, Network, Port, Sandbox
+from trine.network.links import Links
+from trine.network.model import Endpoint, Sandbox
 from trine.network.plan import EndpointWish
-from trine.network.ports import PortHolder, dns_request, hold_again
+from trine.network.ports import PortHolder, dns_request
 from trine.network.publishing import Publisher, port_endpoint
+from trine.network.sandbox_plan import SandboxRequest, check_connect, plan_sandbox, with_endpoint
 from trine.network.state import Call, Config, State
 from trine.network.store import SandboxStore
 
+T = TypeVar("T")
 NO_SUCH_SANDBOX = "NO_SUCH_SANDBOX"
-
-
-@dataclass(frozen=True)
-class SandboxRequest:
-    """What a container needs (CreateSandboxRequest)."""
-
-    id: str
-    container_name: str = ""
-    hostname: str = ""
-    endpoints: tuple[EndpointWish, ...] = ()
-    ports: tuple[Port, ...] = ()
-    dns_servers: tuple[str, ...] = ()
-    dns_search: tuple[str, ...] = ()
-    dns_options: tuple[str, ...] = ()
-    sysctls: Mapping[str, str] = field(default_factory=dict)
 
 
 class Locks:
@@ -44,11 +30,11 @@ class Locks:
         """Start with none."""
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
-    async def run(self, key: str, work: Callable[[], Awaitable[object]]) -> object:
+    async def run(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work`` alone for this key; it is finished even when the caller is cancelled."""
         return await asyncio.shield(asyncio.ensure_future(self._run(key, work)))
 
-    async def _run(self, key: str, work: Callable[[], Awaitable[object]]) -> object:
+    async def _run(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         lock, users = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, users + 1)
         try:
@@ -125,9 +111,7 @@ class Sandboxes:
 
     async def create(self, request: SandboxRequest) -> Sandbox:
         """Make a sandbox, or return the one of that id. All or nothing."""
-        result = await self.locks.run(request.id, lambda: self._create(request))
-        assert isinstance(result, Sandbox)
-        return result
+        return await self.locks.run(request.id, lambda: self._create(request))
 
     async def _create(self, request: SandboxRequest) -> Sandbox:
         existing = self._state.sandboxes.get(request.id)
@@ -136,7 +120,7 @@ class Sandboxes:
         # A container that restarts gets its old address: wait until its old link is gone.
         for clearing in list(self._clearing.get(request.id, ())):
             await asyncio.wait([clearing])
-        planned = self._plan(request)
+        planned = plan_sandbox(request, self._state, self._links.exec_root)
         self._state.sandboxes[planned.id] = planned
         try:
             self._store.put(planned)
@@ -147,60 +131,6 @@ class Sandboxes:
             raise
         self._state.sandboxes[planned.id] = ready
         return ready
-
-    def _plan(self, request: SandboxRequest) -> Sandbox:
-        """Check everything and take the addresses; nothing is taken when it raises."""
-        if not request.id or "/" in request.id or request.id in (".", "..", "default"):
-            raise InvalidArgumentError(f"invalid sandbox id {request.id!r}")
-        check_sysctls(request.sysctls)
-        plan.check_ports(request.ports)
-        networks = [self._state.find_network(wish.network) for wish in request.endpoints]
-        _check_together(networks)
-        host = any(network.driver == "host" for network in networks)
-        if host and request.sysctls:
-            key = next(iter(request.sysctls))
-            raise InvalidArgumentError(f"sysctl '{key}' not allowed in host network namespace")
-        endpoints: list[Endpoint] = []
-        try:
-            for wish, network in zip(request.endpoints, networks, strict=True):
-                endpoints.append(self._plan_endpoint(request.id, wish, network, endpoints))
-        except BaseException:
-            for endpoint in endpoints:
-                self._state.release(endpoint)
-            raise
-        return Sandbox(
-            id=request.id,
-            container_name=request.container_name,
-            hostname=request.hostname,
-            netns_path=pin_path(self._links.exec_root, "default" if host else request.id),
-            endpoints=tuple(endpoints),
-            requested_ports=request.ports,
-            dns=any(network.is_bridge and not network.builtin for network in networks),
-            dns_servers=request.dns_servers,
-            dns_search=request.dns_search,
-            dns_options=request.dns_options,
-            sysctls=dict(request.sysctls),
-            host=host,
-        )
-
-    def _plan_endpoint(
-        self, sandbox_id: str, wish: EndpointWish, network: Network, others: Sequence[Endpoint]
-    ) -> Endpoint:
-        plan.check_endpoint(wish, network)
-        taken = plan.take_addresses(wish, network, self._state.pool4(network), self._state.pool6(network))
-        identifier = secrets.token_hex(32)
-        used = {endpoint.interface for endpoint in others}
-        prefix = network.interface_prefix
-        interface = next(f"{prefix}{n}" for n in range(len(used) + 1) if f"{prefix}{n}" not in used)
-        return plan.plan_endpoint(
-            wish,
-            network,
-            taken,
-            identifier=identifier,
-            interface=interface,
-            host_interface=f"veth{identifier[:8]}",
-            short_id=sandbox_id[:12],
-        )
 
     async def _realise(self, planned: Sandbox) -> Sandbox:
         """Make the kernel's part and the ports side by side, then names; undo all when one fails."""
@@ -269,7 +199,7 @@ class Sandboxes:
 
     def clear_later(self, number: int, remains: Sandbox) -> None:
         """Delete links off the caller's path (22 ms each); only then their addresses are free again."""
-        task = asyncio.get_running_loop().create_task(self._clear(number, remains))
+        task = asyncio.get_running_loop().create_task(self.clear(number, remains))
         tasks = self._clearing.setdefault(remains.id, set())
         tasks.add(task)
 
@@ -280,7 +210,8 @@ class Sandboxes:
 
         task.add_done_callback(done)
 
-    async def _clear(self, number: int, remains: Sandbox) -> None:
+    async def clear(self, number: int, remains: Sandbox) -> None:
+        """Delete links; only then their addresses are free again."""
         try:
             await self._sweep(lambda: self._links.clear(remains))
         except OSError as error:
@@ -297,53 +228,59 @@ class Sandboxes:
 
     # Changing
 
-    async def connect(self, identifier: str, wish: EndpointWish) -> Endpoint:
-        """Connect a sandbox to one more network; return the endpoint."""
-        result = await self.locks.run(identifier, lambda: self._connect(identifier, wish))
-        assert isinstance(result, Endpoint)
-        return result
+    async def connect(self, identifier: str, wish: EndpointWish) -> tuple[Sandbox, Endpoint, str]:
+        """Connect a sandbox to one more network; return it, the endpoint, and its resolv.conf before."""
+        return await self.locks.run(identifier, lambda: self._connect(identifier, wish))
 
-    async def _connect(self, identifier: str, wish: EndpointWish) -> Endpoint:
+    async def _connect(self, identifier: str, wish: EndpointWish) -> tuple[Sandbox, Endpoint, str]:
         sandbox = self.get(identifier)
         network = self._state.find_network(wish.network)
-        _check_connect(sandbox, network, self._state)
-        endpoint = self._plan_endpoint(sandbox.id, wish, network, sandbox.endpoints)
-        changed = dataclasses.replace(
-            sandbox,
-            endpoints=(*sandbox.endpoints, endpoint),
-            dns=sandbox.dns or not network.builtin,
-        )
+        check_connect(sandbox, network, self._state)
+        changed = with_endpoint(sandbox, wish, network, self._state)
+        endpoint = changed.endpoints[-1]
+        changed = dataclasses.replace(changed, dns=sandbox.dns or not network.builtin)
+        moves = _ports_on(sandbox, self._state) != _ports_on(changed, self._state)
         networks = dict(self._state.networks)
         try:
             starts_dns = changed.dns and not sandbox.dns
             plugged = changed
             port = await self._call(lambda: self._links.add_endpoint(plugged, endpoint, networks, starts_dns))
             changed = dataclasses.replace(changed, dns_port=port)
-            if not sandbox.ports:
-                changed = await self._publisher.publish(changed)
+            if moves:
+                changed = dataclasses.replace(changed, ports=())
+                changed = await self._publisher.move(sandbox, changed)
             await self._announce(changed)
             self._store.put(changed)
         except BaseException:
-            await self._call(lambda: self._links.delete_link(endpoint.host_interface))
-            self._state.release(endpoint)
-            if changed.ports and not sandbox.ports:
-                await self._publisher.withdraw(changed)
-            await self._announce(sandbox)
+            await self._unplug(sandbox, changed, endpoint, moves)
             raise
         self._state.sandboxes[identifier] = changed
-        return endpoint
+        return changed, endpoint, self.resolv_conf(sandbox)
 
-    async def disconnect(self, identifier: str, name: str, force: bool) -> None:
-        """Disconnect a sandbox from a network."""
-        await self.locks.run(identifier, lambda: self._disconnect(identifier, name, force))
+    async def _unplug(self, sandbox: Sandbox, changed: Sandbox, endpoint: Endpoint, moves: bool) -> None:
+        """Make a sandbox again what it was before an endpoint was plugged in, or half plugged in."""
+        await self._call(lambda: self._links.delete_link(endpoint.host_interface))
+        self._state.release(endpoint)
+        try:
+            await self._call(lambda: self._links.set_gateways(sandbox))
+            if moves:
+                await self._publisher.unredirect(changed)
+                await self._publisher.publish_again(sandbox)
+            await self._announce(sandbox)
+        except (EngineError, OSError) as error:
+            get_logger("sandbox").error("cannot take back", sandbox=sandbox.id, error=str(error))
 
-    async def _disconnect(self, identifier: str, name: str, force: bool) -> None:
+    async def disconnect(self, identifier: str, name: str, force: bool) -> Sandbox:
+        """Disconnect a sandbox from a network; return it."""
+        return await self.locks.run(identifier, lambda: self._disconnect(identifier, name, force))
+
+    async def _disconnect(self, identifier: str, name: str, force: bool) -> Sandbox:
         sandbox = self.get(identifier)
         try:
             network = self._state.find_network(name)
         except NotFoundError:
             if force:
-                return
+                return sandbox
             raise
         if network.driver == "host":
             raise InvalidArgumentError(
@@ -352,27 +289,32 @@ class Sandboxes:
         endpoint = next((e for e in sandbox.endpoints if e.network_id == network.id), None)
         if endpoint is None:
             if force:
-                return
+                return sandbox
             raise NotFoundError(
                 f"container {identifier} is not connected to network {network.name}", reason="NOT_CONNECTED"
             )
         rest = tuple(e for e in sandbox.endpoints if e is not endpoint)
         changed = dataclasses.replace(sandbox, endpoints=rest)
-        moves = bool(sandbox.ports) and _ports_on(sandbox, self._state) == endpoint.id
+        moves = _ports_on(sandbox, self._state) == endpoint.id
         if moves:
-            await self._publisher.withdraw(dataclasses.replace(sandbox, dns=False))
+            await self._publisher.unredirect(sandbox)
             changed = dataclasses.replace(changed, ports=())
         remains = dataclasses.replace(sandbox, endpoints=(endpoint,), requested_ports=(), ports=())
         number = self._store.shrink(changed, remains)
         self._state.sandboxes[identifier] = changed
-        await self._clear(number, remains)
-        if self._links.is_alive(changed):
-            await self._call(lambda: self._links.set_gateways(changed))
-        if moves:
-            changed = await self._publisher.publish(changed)
+        await self.clear(number, remains)
+        await self.settle(changed)
+        await self._announce(self._state.sandboxes[identifier])
+        return self._state.sandboxes[identifier]
+
+    async def settle(self, sandbox: Sandbox) -> None:
+        """Give a sandbox the default routes and ports its endpoints call for, after one was taken away."""
+        if self._links.is_alive(sandbox):
+            await self._call(lambda: self._links.set_gateways(sandbox))
+        if sandbox.requested_ports and not sandbox.ports:
+            changed = await self._publisher.publish(sandbox)
             self._store.put(changed)
-            self._state.sandboxes[identifier] = changed
-        await self._announce(changed)
+            self._state.sandboxes[sandbox.id] = changed
 
     async def rename(self, identifier: str, container_name: str) -> None:
         """Tell a sandbox's new name to rows and DNS."""
@@ -395,9 +337,7 @@ class Sandboxes:
     async def tell(self, sandbox: Sandbox) -> None:
         """Tell the holder one sandbox; a port somebody took meanwhile is logged."""
         try:
-            found = port_endpoint(sandbox, self._state)
-            if sandbox.ports and found is not None:
-                await self._holder.hold(sandbox.id, hold_again(sandbox, found[0]))
+            await self._publisher.hold_again(sandbox)
             await self._announce(sandbox)
         except EngineError as error:
             get_logger("sandbox").error("cannot adopt", sandbox=sandbox.id, error=error.message)
@@ -406,37 +346,3 @@ class Sandboxes:
 def _ports_on(sandbox: Sandbox, state: State) -> str:
     found = port_endpoint(sandbox, state)
     return found[0].id if found is not None else ""
-
-
-def _check_together(networks: Sequence[Network]) -> None:
-    """Refuse networks that do not go together. Raises InvalidArgumentError."""
-    if len(networks) > 1:
-        if any(network.driver == "host" for network in networks):
-            raise InvalidArgumentError(
-                "container cannot be disconnected from host network or connected to host network"
-            )
-        if any(network.driver == "null" for network in networks):
-            raise InvalidArgumentError(
-                "container cannot be connected to multiple networks with one of the networks "
-                "in private (none) mode"
-            )
-        if len({network.id for network in networks}) < len(networks):
-            raise InvalidArgumentError("container cannot be connected to a network twice")
-
-
-def _check_connect(sandbox: Sandbox, network: Network, state: State) -> None:
-    if sandbox.host or network.driver == "host":
-        raise InvalidArgumentError(
-            "container cannot be disconnected from host network or connected to host network"
-        )
-    present = [state.networks.get(endpoint.network_id) for endpoint in sandbox.endpoints]
-    if network.driver == "null" or any(n is not None and n.driver == "null" for n in present):
-        raise InvalidArgumentError(
-            "container cannot be connected to multiple networks with one of the networks "
-            "in private (none) mode"
-        )
-    if any(endpoint.network_id == network.id for endpoint in sandbox.endpoints):
-        raise ConflictError(
-            f"endpoint with name {sandbox.container_name} already exists in network {network.name}",
-            reason="ALREADY_CONNECTED",
-        )

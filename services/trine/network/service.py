@@ -20,6 +20,7 @@ from trine.network.networks import Networks, needs_ipv6_firewall
 from trine.network.ports import PortHolder
 from trine.network.publishing import Publisher, sandbox_rules
 from trine.network.reconcile import Reconciler
+from trine.network.router import Router
 from trine.network.rules import Rule
 from trine.network.sandboxes import Sandboxes
 from trine.network.state import Config, State
@@ -57,8 +58,9 @@ class NetworkProgram:
         variant = self._firewall.backend.variant if self._firewall is not None else ""
         self._links = Links(config.exec_root, variant)
         self._holder = PortHolder(config.exec_root, self._holder_is_fresh)
+        self._router = Router(config.exec_root, self._firewall)
         self.networks = Networks(
-            config, self.state, self._network_store, self._links, self._firewall, self.call
+            config, self.state, self._network_store, self._links, self._firewall, self._router, self.call
         )
         publisher = Publisher(self.state, self._holder, self._firewall, self._forget_udp)
         self.sandboxes = Sandboxes(
@@ -107,6 +109,7 @@ class NetworkProgram:
             self._sandbox_store,
             self._links,
             self._firewall,
+            self._router,
             self._holder,
             self.networks,
             self.sandboxes,
@@ -176,6 +179,7 @@ class NetworkProgram:
                 if version == 6 and not any(needs_ipv6_firewall(n) for n in networks):
                     continue
                 await self._firewall.remove_all(version, networks, rules)
+        await self._router.take_back()
         for pin in self._links.pins():
             self._links.unpin_name(pin)
         for network in networks:

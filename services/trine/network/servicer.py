@@ -77,16 +77,21 @@ class NetworkServicer(network_pb2_grpc.NetworkServiceServicer):
     ) -> pb.CreateEndpointResponse:
         """Connect a sandbox to one more network."""
         wish = convert.endpoint_wish(request.endpoint)
-        endpoint = await self._sandboxes.connect(request.sandbox_id, wish)
-        sandbox = self._sandboxes.get(request.sandbox_id)
-        return pb.CreateEndpointResponse(endpoint=convert.endpoint_message(sandbox, endpoint))
+        sandbox, endpoint, old = await self._sandboxes.connect(request.sandbox_id, wish)
+        new = self._sandboxes.resolv_conf(sandbox)
+        return pb.CreateEndpointResponse(
+            endpoint=convert.endpoint_message(sandbox, endpoint),
+            sandbox=convert.sandbox_message(sandbox),
+            resolv_conf="" if new == old else new,
+            old_resolv_conf="" if new == old else old,
+        )
 
     async def DeleteEndpoint(
         self, request: pb.DeleteEndpointRequest, context: Any
     ) -> pb.DeleteEndpointResponse:
         """Disconnect a sandbox from a network."""
-        await self._sandboxes.disconnect(request.sandbox_id, request.network, request.force)
-        return pb.DeleteEndpointResponse()
+        sandbox = await self._sandboxes.disconnect(request.sandbox_id, request.network, request.force)
+        return pb.DeleteEndpointResponse(sandbox=convert.sandbox_message(sandbox))
 
     async def RenameSandbox(self, request: pb.RenameSandboxRequest, context: Any) -> pb.RenameSandboxResponse:
         """Tell a container's new name."""

@@ -51,6 +51,15 @@ def run(app: App, values: Values) -> int:
             from trine.cli.failure import Failure
 
             raise Failure(f'"--{flag}" is only for swarms, which trine does not have')
+    if values["scope"] not in ("", "local"):
+        from trine.cli.failure import Failure
+
+        raise Failure(
+            f"Error response from daemon: cannot create a {values['scope']} scoped network "
+            "when swarm is not active"
+            if values["scope"] == "swarm"
+            else f"Error response from daemon: invalid network scope: {values['scope']}"
+        )
     answer = app.client.call(
         "NetworkService.CreateNetwork",
         {

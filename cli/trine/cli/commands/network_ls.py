@@ -60,6 +60,12 @@ def run(app: App, values: Values) -> int:
         "Label": ("", lambda row: lambda name: row.labels.get(name, "")),
         "CreatedAt": ("CREATED AT", lambda row: times.go_string_nano(row.created_at_unix_nanos)),
     }
+    if values["format"] == "raw":
+        for row in answer.networks:
+            print(f"network_id: {identifier(row)}")
+            if not values["quiet"]:
+                print(f"name: {row.name}\ndriver: {row.driver}\nscope: {row.scope or 'local'}\n")
+        return 0
     if values["quiet"] and values["format"] in ("", "table"):
         print("".join(f"{identifier(row)}\n" for row in answer.networks), end="")
         return 0

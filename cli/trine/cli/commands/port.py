@@ -38,7 +38,8 @@ def run(app: App, values: Values) -> int:
         return 0
     number, _, protocol = values.arguments[1].partition("/")
     if not number.isdigit() or int(number) > 65535:
-        raise Failure(f"Error: invalid port ({values.arguments[1]}): invalid syntax")
+        why = "value out of range" if number.isdigit() else "invalid syntax"
+        raise Failure(f'Error: invalid port ({number}): strconv.ParseUint: parsing "{number}": {why}')
     wanted = f"{int(number)}/{protocol or 'tcp'}"
     if wanted not in ports:
         raise Failure(f"Error: No public port '{values.arguments[1]}' published for {values.arguments[0]}")

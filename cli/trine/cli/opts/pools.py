@@ -60,6 +60,8 @@ def pools_of(
         raise Failure(f"no matching subnet for {what} {text}")
 
     for text in ranges:
+        if "/" not in text or _network(text) is None:
+            raise Failure(f"invalid CIDR address: {text}")
         place(text, "ip_range", "range", "ranges")
     for text in gateways:
         place(text, "gateway", "gateway", "gateways")

@@ -188,10 +188,6 @@ def _network_settings(container: Message) -> dict[str, Any]:
     networks = {str(e.network_name): _endpoint(e) for e in sandbox.endpoints}
     for request in container.networks:
         networks.setdefault(str(request.network), _requested_endpoint(request))
-    if not networks and container.config.network_mode in ("", "default", "bridge", "none", "host"):
-        mode = container.config.network_mode
-        name = "bridge" if mode in ("", "default") else str(mode)
-        networks[name] = _requested_endpoint(type(sandbox)("EndpointRequest"))
     # What the default bridge gave is repeated at the top, for clients older than networks.
     first = networks.get("bridge", {})
     return {

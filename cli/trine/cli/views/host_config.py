@@ -118,6 +118,18 @@ def _resources(config: Message) -> dict[str, Any]:
     }
 
 
+def _links(container: Message) -> list[str] | None:
+    """Return legacy links as Docker does: who is linked, and the name it has for this container."""
+    config = container.config
+    if config.network_mode not in ("", "default", "bridge"):
+        return None
+    found = []
+    for text in config.links:
+        name, _, alias = text.strip("/").partition(":")
+        found.append(f"/{name}:/{container.name}/{alias or name}")
+    return sorted(found) or None
+
+
 def as_docker(container: Message) -> dict[str, Any]:
     """Return a container's HostConfig."""
     config = container.config
@@ -147,7 +159,7 @@ def as_docker(container: Message) -> dict[str, Any]:
         "GroupAdd": _list(config.group_add),
         "IpcMode": config.ipc_mode or "private",
         "Cgroup": "",
-        "Links": _list(config.links),
+        "Links": _links(container),
         "OomScoreAdj": config.oom_score_adjustment,
         "PidMode": config.pid_mode,
         "Privileged": security.privileged,

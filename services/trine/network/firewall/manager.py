@@ -132,10 +132,20 @@ class Firewall:
                 if attempt == 4:
                     raise
 
-    async def drop_forward_policy(self, version: int) -> None:
-        """Set the policy of FORWARD to DROP, as Docker does when it turned forwarding on itself."""
-        change = Change(ch.POLICY, "filter", "FORWARD", policy="DROP")
+    async def forward_policy(self, version: int) -> str:
+        """Return the policy of FORWARD. Raises InternalError."""
+        actual = await self._call(lambda: self.backend.read(version))
+        return actual.policies.get(("filter", "FORWARD"), "ACCEPT")
+
+    async def set_forward_policy(self, version: int, policy: str) -> None:
+        """Set the policy of FORWARD. Raises InternalError."""
+        change = Change(ch.POLICY, "filter", "FORWARD", policy=policy)
         await self._call(lambda: self.backend.apply(version, [change]))
+
+    async def forward_is_used(self, version: int) -> bool:
+        """Tell whether FORWARD has rules, or another instance has chains. Raises InternalError."""
+        actual = await self._call(lambda: self.backend.read(version))
+        return bool(actual.chains.get(("filter", "FORWARD"))) or ("filter", MAIN) in actual.chains
 
     async def add_network(self, network: Network, version: int) -> None:
         """Add a network's rules. Raises InternalError."""
