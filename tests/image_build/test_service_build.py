@@ -533,22 +533,41 @@ COPY . /all
 
 def test_add_unpacks_local_archives(service: ImageProcess) -> None:
     inner = make_tar(
-        {"priv": None, "priv/f": "x", "up/../../evil": "e", "abs": ("link", "/etc"), "abs/in": "z"}
+        {
+            "priv": None,
+            "priv/f": "x",
+            "up/../../evil": "e",
+            "etc": None,
+            "abs": ("link", "/etc"),
+            "abs/in": "z",
+            "out": ("link", "../../.."),
+            "out/of": "z",
+        }
     )
+    leaving = make_tar({"abs": ("link", "/etc"), "abs/in": "z"})
     broken = gzip.compress(make_tar({"f": os.urandom(200_000)}))[:100_000]
     files = {
         "t.tar": inner,
+        "leaving.tar": leaving,
+        "unpadded.tar": make_tar({"whole": "z" * 700})[: 512 + 700],
         "t.tgz": gzip.compress(inner),
         "plain.gz": gzip.compress(b"no tar"),
         "bad.tgz": broken,
     }
-    text = "FROM base:1\nADD t.tar /a\nADD t.tgz /b/\nADD plain.gz /d/\nCOPY t.tar /e/"
+    text = "FROM base:1\nADD t.tar /a\nADD t.tgz /b/\nADD plain.gz /d/\nCOPY t.tar /e/\nADD unpadded.tar /f"
     result = good(build(service, text, files))
     names = set(
-        use(service, lambda c: c.output(result.image_id, "find", "/a", "/b", "/d", "/e", "/etc")).split()
+        use(
+            service, lambda c: c.output(result.image_id, "find", "/a", "/b", "/d", "/e", "/f", "/etc")
+        ).split()
     )
     assert {"/a/priv/f", "/b/priv/f", "/d/plain.gz", "/e/t.tar", "/a/evil"} <= names
-    assert "/etc/in" in names, "a link in the image is followed inside it"
+    assert {"/a/etc/in", "/a/of"} <= names, "links of an archive end where it is unpacked, as in Docker"
+    assert "/etc/in" not in names
+    assert "/f/whole" in names, "only what fills the last block is missing"
+    left = build(service, "FROM base:1\nADD leaving.tar /x/", files)
+    assert left.error is not None
+    assert left.error.message.endswith("(exit status 1): open /abs/in: no such file or directory")
     assert not Path("/etc/in").exists()
     assert not Path("/evil").exists()
     failed = build(service, "FROM base:1\nADD t.tar /etc/passwd", files)
@@ -697,12 +716,27 @@ def test_a_caller_that_goes_away_leaves_nothing(service: ImageProcess) -> None:
     wait_clean(service)
 
 
-def test_a_failed_steps_files_are_kept_when_asked(service: ImageProcess) -> None:
-    result = build(service, "FROM base:1\nRUN exit 1", keep_containers_on_failure=True)
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_step_the_caller_keeps_leaves_its_snapshot(service: ImageProcess, exit_code: int) -> None:
+    async def runner(step: pb.ExecStep) -> pb.ExecStepResult:
+        answer = await run_step(step)
+        answer.kept = True
+        return answer
+
+    result = build(service, f"FROM base:1\nRUN touch /x; exit {exit_code}", no_cache=True, runner=runner)
+    assert (result.error is not None) == bool(exit_code)
     key = result.steps[0].container_id
     snapshots = use(service, lambda c: c.stub.ListSnapshots(pb.ListSnapshotsRequest())).snapshots
     assert [s.key for s in snapshots] == [key]
+    assert Path(snapshots[0].mount.upper_directory, "x").exists()
+    assert not os.listdir(service.data / "builds"), "a mark would let the next start delete it"
     use(service, lambda c: c.stub.DeleteSnapshot(pb.DeleteSnapshotRequest(key=key)))
+    wait_clean(service)
+
+
+def test_force_rm_tells_of_the_failed_steps_container(service: ImageProcess) -> None:
+    result = build(service, "FROM base:1\nRUN exit 1", force_rm=True)
+    assert result.lines[-1] == f"Removing intermediate container {result.steps[0].container_id[:12]}"
     wait_clean(service)
 
 

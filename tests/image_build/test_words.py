@@ -55,6 +55,8 @@ def test_expansion(word: str, expected: str) -> None:
     ("word", "message"),
     [
         ("${x", "missing ':' in substitution"),
+        ("${x?m}", "x: m"),
+        ("${x:?}", "x: is not allowed to be unset"),
         ("${x-d}", "missing ':' in substitution"),
         ("${x:?err}", "x: err"),
         ("${x:?}", "x: is not allowed to be unset"),

@@ -112,9 +112,11 @@ def inspect(names: Sequence[str], form: str, find: Find) -> int:
         except Failure as failure:
             failures.append(str(failure))
     if template is not None:
+        from trine.cli.views.zeros import with_zeros
+
         lines: list[str] = []
         try:
-            lines = [template.render(value) for value in found]
+            lines = [template.render(with_zeros(value)) for value in found]
         except templates.TemplateError as error:
             failures.append(f"template parsing error: {error}")
         sys.stdout.write("".join(line + "\n" for line in lines) or "\n")

@@ -1683,6 +1683,10 @@ class BuildOptions(message.Message):
     EXTRA_HOSTS_FIELD_NUMBER: builtins.int
     SHM_SIZE_BYTES_FIELD_NUMBER: builtins.int
     DOCKERFILE_CONTENT_FIELD_NUMBER: builtins.int
+    FORCE_RM_FIELD_NUMBER: builtins.int
+    UNSET_BUILD_ARGS_FIELD_NUMBER: builtins.int
+    ULIMITS_FIELD_NUMBER: builtins.int
+    CGROUP_PARENT_FIELD_NUMBER: builtins.int
     dockerfile: builtins.str
     """path in the context; empty: Dockerfile"""
     target: builtins.str
@@ -1692,7 +1696,7 @@ class BuildOptions(message.Message):
     pull: builtins.bool
     """always ask the registry for base images"""
     keep_containers_on_failure: builtins.bool
-    """--rm=false"""
+    """--rm=false: no step's container is removed, also of those that succeed"""
     quiet: builtins.bool
     """only the id at the end"""
     network_mode: builtins.str
@@ -1705,6 +1709,10 @@ class BuildOptions(message.Message):
     """/dev/shm of RUN steps"""
     dockerfile_content: builtins.bytes
     """when it is not part of the context (-f -)"""
+    force_rm: builtins.bool
+    """--force-rm: a failed step's container is removed too"""
+    cgroup_parent: builtins.str
+    """of RUN steps"""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """repo[:tag]"""
@@ -1733,6 +1741,14 @@ class BuildOptions(message.Message):
     def extra_hosts(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """"name:ip" for RUN"""
 
+    @builtins.property
+    def unset_build_args(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """--build-arg NAME without a value, not set where the client runs"""
+
+    @builtins.property
+    def ulimits(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """of RUN steps: "name=soft[:hard]" """
+
     def __init__(
         self,
         *,
@@ -1754,10 +1770,14 @@ class BuildOptions(message.Message):
         extra_hosts: abc.Iterable[builtins.str] | None = ...,
         shm_size_bytes: builtins.int = ...,
         dockerfile_content: builtins.bytes = ...,
+        force_rm: builtins.bool = ...,
+        unset_build_args: abc.Iterable[builtins.str] | None = ...,
+        ulimits: abc.Iterable[builtins.str] | None = ...,
+        cgroup_parent: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["auths", b"auths", "build_args", b"build_args", "cache_from", b"cache_from", "dockerfile", b"dockerfile", "dockerfile_content", b"dockerfile_content", "extra_hosts", b"extra_hosts", "keep_containers_on_failure", b"keep_containers_on_failure", "labels", b"labels", "network_mode", b"network_mode", "no_cache", b"no_cache", "platform", b"platform", "pull", b"pull", "quiet", b"quiet", "resources", b"resources", "shm_size_bytes", b"shm_size_bytes", "squash", b"squash", "tags", b"tags", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["auths", b"auths", "build_args", b"build_args", "cache_from", b"cache_from", "cgroup_parent", b"cgroup_parent", "dockerfile", b"dockerfile", "dockerfile_content", b"dockerfile_content", "extra_hosts", b"extra_hosts", "force_rm", b"force_rm", "keep_containers_on_failure", b"keep_containers_on_failure", "labels", b"labels", "network_mode", b"network_mode", "no_cache", b"no_cache", "platform", b"platform", "pull", b"pull", "quiet", b"quiet", "resources", b"resources", "shm_size_bytes", b"shm_size_bytes", "squash", b"squash", "tags", b"tags", "target", b"target", "ulimits", b"ulimits", "unset_build_args", b"unset_build_args"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1906,22 +1926,26 @@ class ExecStepResult(message.Message):
     CONTAINER_ID_FIELD_NUMBER: builtins.int
     EXIT_CODE_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    KEPT_FIELD_NUMBER: builtins.int
     container_id: builtins.str
     """of the step"""
     exit_code: builtins.int
     """of argv"""
     error: builtins.str
     """could not run at all; empty: it ran"""
+    kept: builtins.bool
+    """the caller makes a container of the step: its snapshot stays and is the caller's"""
     def __init__(
         self,
         *,
         container_id: builtins.str = ...,
         exit_code: builtins.int = ...,
         error: builtins.str = ...,
+        kept: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["container_id", b"container_id", "error", b"error", "exit_code", b"exit_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["container_id", b"container_id", "error", b"error", "exit_code", b"exit_code", "kept", b"kept"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,17 +14,20 @@ from collections.abc import AsyncIterator
 
 import grpc
 
+from trine.engine.build_step import StepContainer
 from trine.engine.core import Core
-from trine.engine.hosts import compose_hosts, compose_resolv_conf
-from trine.engine.merge import DEFAULT_PATH, SHORT_ID_LENGTH
+from trine.engine.hosts import compose_resolv_conf
+from trine.engine.merge import SHORT_ID_LENGTH
 from trine.engine.prepare import delete_runtime, delete_sandbox
+from trine.engine.start import in_dockers_words
 from trine.engine.undo import run_to_end
 from trine.engine.validate import container_of
 from trine.kit.errors import ConflictError, EngineError, UnavailableError
-from trine.v1 import container_pb2, image_pb2, network_pb2, runtime_pb2
+from trine.v1 import image_pb2, network_pb2, runtime_pb2
 
 _Call = grpc.aio.StreamStreamCall[image_pb2.BuildImageRequest, image_pb2.BuildImageResponse]
 _EXIT_CODES = {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}
+_FAILED = "BUILD_FAILED"  # of the image service: a step failed, and it is done with that step
 
 
 class Build:
@@ -35,7 +38,9 @@ class Build:
         self.core = core
         self.sandbox_id = secrets.token_hex(32)
         self._sandbox: network_pb2.CreateSandboxResponse | None = None
-        self._steps: set[str] = set()
+        self._options = image_pb2.BuildOptions()
+        self._steps: dict[str, StepContainer] = {}
+        self._kept: StepContainer | None = None  # said to stay; recorded once the image service let go
         self._cleaning: set[asyncio.Task[None]] = set()
         self._write_lock = asyncio.Lock()
         self._over = asyncio.Event()  # the image service's stream has ended
@@ -54,11 +59,16 @@ class Build:
         self.core.registry.in_flight.add(self.sandbox_id)
         try:
             async for answer in leaf.stream(call):
+                await self._record_kept()
                 if answer.WhichOneof("event") != "exec_step":
                     yield answer
                     continue
                 async for output in self._step(answer.exec_step, call):
                     yield output
+        except EngineError as error:
+            if error.reason == _FAILED:
+                await self._record_kept()
+            raise
         finally:
             pump.cancel()
             call.cancel()
@@ -70,6 +80,8 @@ class Build:
             async for request in requests:
                 if request.WhichOneof("event") == "exec_step_result":
                     continue  # ours to answer
+                if request.WhichOneof("event") == "options":
+                    self._options = request.options
                 done = done or request.WhichOneof("event") == "context_done"
                 await self._write(call, request)
             if not done:
@@ -86,30 +98,56 @@ class Build:
     ) -> AsyncIterator[image_pb2.BuildImageResponse]:
         """Run one step, yield its output, answer the image service."""
         result = image_pb2.ExecStepResult(container_id=step.container_id)
-        self._steps.add(step.container_id)
         self.core.registry.in_flight.add(step.container_id)
         try:
-            async for message in self._execute(step):
+            container = self._steps[step.container_id] = StepContainer(self.core, step, self._options)
+            async for message in self._execute(step, container):
                 kind = message.WhichOneof("event")
                 if kind == "exit_code":
+                    container.ended(message.exit_code)
                     result.exit_code = message.exit_code
                 elif kind == "stdout":
                     yield image_pb2.BuildImageResponse(step_stdout=message.stdout)
                 elif kind == "stderr":
                     yield image_pb2.BuildImageResponse(step_stderr=message.stderr)
         except EngineError as error:
+            in_dockers_words(error)
             result.exit_code = _EXIT_CODES.get(error.reason, 128)
             result.error = error.message
-        # The process is gone and with it the mount: the image service may go on while we clean up.
-        self._clean_later(step.container_id)
+        kept = self._steps.get(step.container_id)
+        if kept is not None and self._stays(result):
+            kept.failed(result.exit_code, result.error)
+            result.kept, self._kept = True, kept
+        else:
+            # The process is gone and with it the mount: the image service may go on while we clean up.
+            self._clean_later(step.container_id)
         try:
             await self._write(call, image_pb2.BuildImageRequest(exec_step_result=result))
         except (grpc.RpcError, asyncio.InvalidStateError):
             pass  # the reading side tells why
 
-    async def _execute(self, step: image_pb2.ExecStep) -> AsyncIterator[runtime_pb2.AttachProcessResponse]:
+    def _stays(self, result: image_pb2.ExecStepResult) -> bool:
+        """Tell whether a step's container stays for people to look at: Docker's --rm and --force-rm."""
+        if self._options.keep_containers_on_failure:
+            return True
+        return result.exit_code != 0 and not self._options.force_rm
+
+    async def _record_kept(self) -> None:
+        """Make a container of the step that was kept; the image service has let go of its snapshot."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return
+        await delete_runtime(self.core, kept.id, keep_data=False)
+        await kept.record()
+        self._steps.pop(kept.id)
+        self.core.registry.in_flight.discard(kept.id)
+
+    async def _execute(
+        self, step: image_pb2.ExecStep, container: StepContainer
+    ) -> AsyncIterator[runtime_pb2.AttachProcessResponse]:
         core = self.core
-        request = await self._request(step)
+        path, endpoints, resolv = await self._network(step)
+        request = await container.request(path, endpoints, resolv)
         leaf = core.leaves.runtime
         await leaf(leaf.stub.CreateRuntimeContainer, request)
         await leaf.ready()
@@ -123,6 +161,7 @@ class Build:
                         leaf.stub.StartRuntimeContainer,
                         runtime_pb2.StartRuntimeContainerRequest(id=step.container_id),
                     )
+                    container.started()
                     continue
                 yield message
                 if message.WhichOneof("event") == "exit_code":
@@ -150,39 +189,6 @@ class Build:
                 yield message
         finally:
             over.cancel()
-
-    async def _request(self, step: image_pb2.ExecStep) -> runtime_pb2.CreateRuntimeContainerRequest:
-        hostname = step.container_id[:SHORT_ID_LENGTH]
-        config = container_pb2.ContainerConfig(hostname=hostname, extra_hosts=step.extra_hosts)
-        names = {text.split("=", 1)[0] for text in step.config.env}
-        env = list(step.config.env)
-        if "PATH" not in names:
-            env.insert(0, f"PATH={DEFAULT_PATH}")
-        env.insert(1, f"HOSTNAME={hostname}")
-        path, endpoints, resolv = await self._network(step)
-        files = {
-            "/etc/hosts": compose_hosts(config, endpoints),
-            "/etc/hostname": f"{hostname}\n".encode(),
-            "/etc/resolv.conf": resolv,
-        }
-        return runtime_pb2.CreateRuntimeContainerRequest(
-            id=step.container_id,
-            process=runtime_pb2.ProcessSpec(
-                args=step.args,
-                env=env,
-                working_directory=step.config.working_dir or "/",
-                user=step.config.user,
-            ),
-            root=step.mount,
-            namespaces=runtime_pb2.NamespaceSpec(network=path),
-            hostname=hostname,
-            resources=step.resources,
-            managed_files=[
-                runtime_pb2.ManagedFile(target=target, content=content) for target, content in files.items()
-            ],
-            log=runtime_pb2.LogSpec(driver="none"),
-            shm_size_bytes=step.shm_size_bytes or self.core.settings.default_shm_size_bytes,
-        )
 
     async def _network(self, step: image_pb2.ExecStep) -> tuple[str, list[network_pb2.Endpoint], bytes]:
         """Return namespace path, endpoints and resolv.conf for a step."""
@@ -225,13 +231,17 @@ class Build:
             await delete_runtime(self.core, container_id, keep_data=False)
         except EngineError as error:
             self.core.log.warning("build step not removed", step=container_id[:12], error=error.message)
-        self._steps.discard(container_id)
+        container = self._steps.pop(container_id, None)
+        if container is not None:
+            await container.discard_volumes()
         self.core.registry.in_flight.discard(container_id)
 
     async def _close(self) -> None:
         """Kill and remove what steps left, then the sandbox."""
         self.core.builds_running -= 1
         await asyncio.gather(*list(self._cleaning))
+        if self._kept is not None:  # nobody knows whether the image service left its snapshot
+            await _delete_snapshot(self.core, self._kept.id)
         for container_id in list(self._steps):
             await self._clean(container_id)
         if self._sandbox is not None:
@@ -240,6 +250,14 @@ class Build:
             except EngineError as error:
                 self.core.log.warning("build sandbox left for reconcile", error=error.message)
         self.core.registry.in_flight.discard(self.sandbox_id)
+
+
+async def _delete_snapshot(core: Core, key: str) -> None:
+    leaf = core.leaves.image
+    try:
+        await leaf(leaf.stub.DeleteSnapshot, image_pb2.DeleteSnapshotRequest(key=key))
+    except EngineError as error:
+        core.log.warning("snapshot left for reconcile", snapshot=key[:12], error=error.message)
 
 
 def _host_resolv_conf() -> str:

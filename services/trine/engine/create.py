@@ -41,14 +41,22 @@ async def create_container(
             warnings = await _check_host(core, config)
             snapshot, image = await _snapshot(core, container_id, config.image, undo)
             effective = merge(config, image.config)
-            _finish_config(effective, container_id, core.settings.log_driver)
+            finish_config(effective, container_id, core.settings.log_driver)
             check_effective(effective)
             plan = plan_mounts(effective, core.registry)
             held = [wish.name for wish in plan.volumes if wish.name]
             held += [point.name for point in plan.points.values() if point.name]
             with core.volumes.hold(held):
                 await _make_volumes(core, plan, undo)
-                container = _record(container_id, name, effective, request.config, image, snapshot, plan)
+                container = new_record(
+                    container_id,
+                    name,
+                    effective,
+                    request.config,
+                    image.id or snapshot.image_id,
+                    snapshot.mount,
+                    plan,
+                )
                 entry = Entry(container, private)
                 core.save(entry)
                 undo.push("record", lambda: _forget(core, container_id))
@@ -154,7 +162,7 @@ async def _snapshot(
     return answer.snapshot, answer.image
 
 
-def _finish_config(config: container_pb2.ContainerConfig, container_id: str, log_driver: str) -> None:
+def finish_config(config: container_pb2.ContainerConfig, container_id: str, log_driver: str) -> None:
     """Fill what neither image nor user said."""
     if config.network_mode == "host" and not config.hostname:
         config.hostname = platform.node()
@@ -202,26 +210,27 @@ def _networks(config: container_pb2.ContainerConfig) -> list[network_pb2.Endpoin
     return result
 
 
-def _record(
+def new_record(
     container_id: str,
     name: str,
     config: container_pb2.ContainerConfig,
     requested: container_pb2.ContainerConfig,
-    image: image_pb2.Image,
-    snapshot: image_pb2.Snapshot,
+    image_id: str,
+    root: image_pb2.OverlayMount,
     plan: MountPlan,
 ) -> container_pb2.Container:
+    """Return the record of a container that was just created, with its effective configuration."""
     line = argv(config)
     container = container_pb2.Container(
         id=container_id,
         name=name,
         created_at_unix_nanos=time.time_ns(),
-        image_id=image.id or snapshot.image_id,
+        image_id=image_id,
         config=config,
         path=line[0],
         args=line[1:],
         mounts=list(plan.points.values()),
-        root=snapshot.mount,
+        root=root,
         requested=requested,
         platform="linux",
         networks=_networks(config),

@@ -7,10 +7,12 @@ their true code and time, and what a kill left half-made is undone.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Mapping
 
 from trine.engine import health
+from trine.engine.build_step import scratch_directory
 from trine.engine.core import Core
 from trine.engine.exits import policy_of, record_exit, restart_later
 from trine.engine.facts import forget_facts
@@ -30,6 +32,7 @@ _BOOT_STARTS_AT_ONCE = 4
 def load_records(core: Core) -> None:
     """Read containers and volumes from the store into memory."""
     core.volumes.load()
+    shutil.rmtree(scratch_directory(core), ignore_errors=True)  # of builds that ended with the engine
     for _, record, private in core.store.load("container"):
         container = container_pb2.Container.FromString(record)
         del container.exec_ids[:]  # execs are not kept

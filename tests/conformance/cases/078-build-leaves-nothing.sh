@@ -1,4 +1,4 @@
-# A failed step leaves no container and no tag; a good one no container.
+# A failed step leaves its container to be looked at and no tag; a good one leaves no container.
 printf 'FROM busybox\nRUN echo ok\nRUN false\n' >Dockerfile
 s '$CLI build -t bad . >/dev/null 2>&1'
 c ps -aq

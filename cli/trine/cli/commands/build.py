@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from trine.cli.context.source import Source
     from trine.cli.flags import Values
 
-_UNSUPPORTED = ("cgroup-parent", "isolation", "security-opt", "ulimit")
-
 SPEC = Spec(
     "Build an image from a Dockerfile",
     "[OPTIONS] PATH | URL | -",
@@ -85,9 +83,13 @@ def run(app: App, values: Values) -> int:
     from trine.cli.failure import Failure
     from trine.cli.screen import Screen
 
-    for name in _UNSUPPORTED:
-        if values.changed(name):
-            raise Failure(f"--{name} is not supported by trine build")
+    if values["isolation"] not in ("", "default"):
+        raise Failure(f'Error response from daemon: Unsupported isolation: "{values["isolation"]}"')
+    if values["security-opt"]:
+        raise Failure(
+            "Error response from daemon: The daemon on this platform does not support setting security "
+            "options on build"
+        )
     source = open_source(values.arguments[0], values["file"])
     if values["iidfile"] and os.path.exists(values["iidfile"]):
         os.unlink(values["iidfile"])
@@ -123,8 +125,8 @@ def _options(app: App, values: Values, source: Source) -> dict[str, Any]:
         "cpuset_cpus": values["cpuset-cpus"],
         "cpuset_mems": values["cpuset-mems"],
     }
-    # A build argument without value, and without one in our environment, is none.
     arguments = [text for text in values["build-arg"] if "=" in text]
+    unset = [text for text in values["build-arg"] if "=" not in text]
     return {
         "dockerfile": source.dockerfile,
         "tags": values["tag"],
@@ -133,8 +135,9 @@ def _options(app: App, values: Values, source: Source) -> dict[str, Any]:
         "target": values["target"],
         "no_cache": values["no-cache"],
         "pull": values["pull"],
+        "unset_build_args": unset,
         "keep_containers_on_failure": not values["rm"] and not values["force-rm"],
-        "quiet": values["quiet"],
+        "force_rm": values["force-rm"],
         "network_mode": values["network"],
         "platform": values["platform"],
         "cache_from": values["cache-from"],
@@ -143,6 +146,8 @@ def _options(app: App, values: Values, source: Source) -> dict[str, Any]:
         "resources": {name: value for name, value in limits.items() if value},
         "extra_hosts": values["add-host"],
         "shm_size_bytes": values["shm-size"],
+        "ulimits": [f"{limit['name']}={limit['soft']}:{limit['hard']}" for limit in values["ulimit"]],
+        "cgroup_parent": values["cgroup-parent"],
         "dockerfile_content": source.content,
     }
 

@@ -58,10 +58,10 @@ def is_archive(head: bytes) -> bool:
 
 def _stream(file: BinaryIO, dockerfile: str) -> Source:
     head = file.read(1 << 16)
-    if not head:
-        raise Failure("failed to peek context header from STDIN: EOF")
     if not is_archive(head):
         content = head + file.read()
+        if not content:
+            return _empty_dockerfile()
         # Docker puts it in a tar of its own: the size that is told is that of such a tar.
         size = 512 + (len(content) + 511) // 512 * 512 + 1024
         return Source("", content, lambda _: size)
@@ -77,6 +77,23 @@ def _stream(file: BinaryIO, dockerfile: str) -> Source:
     return Source(dockerfile, b"", send)
 
 
+def _empty_dockerfile() -> Source:
+    """Return a context of one empty Dockerfile, for the engine to refuse."""
+
+    def send(hand_on: Callable[[bytes], bool]) -> int:
+        import tarfile
+
+        from trine.cli.context import archive
+
+        data = tarfile.TarInfo("Dockerfile").tobuf() + b"\0" * 1024
+        sink = archive.Sink(hand_on)
+        sink.write(data)
+        sink.flush()
+        return sink.size
+
+    return Source("", b"", send)
+
+
 def _directory(context: str, dockerfile: str) -> Source:
     if not os.path.lexists(context):
         raise Failure(f'unable to prepare context: path "{context}" not found')
@@ -88,6 +105,8 @@ def _directory(context: str, dockerfile: str) -> Source:
     if dockerfile == "-":
         with os.fdopen(os.dup(0), "rb") as given:
             content = given.read()
+        if not content:
+            raise Failure("Error response from daemon: the Dockerfile (.dockerfile) cannot be empty")
     else:
         path = _dockerfile_path(root, dockerfile)
         name = os.path.relpath(path, root)

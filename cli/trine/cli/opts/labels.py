@@ -4,9 +4,12 @@ from __future__ import annotations
 
 
 def check_label(text: str) -> str:
-    """Return a label as written; raises ValueError when it has no name."""
-    if not text.partition("=")[0]:
+    """Return a label as written; raises ValueError when it has no name, or one with blanks."""
+    name = text.partition("=")[0].lstrip(" \t")
+    if not name:
         raise ValueError(f"invalid label '{text}': empty name")
+    if " " in name or "\t" in name:
+        raise ValueError(f"label '{name}' contains whitespaces")
     return text
 
 

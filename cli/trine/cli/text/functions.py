@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from trine.cli.text.templates import NO_VALUE, GoMap, TemplateError
+from trine.cli.text.templates import NO_VALUE, GoMap, NilList, TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,10 +54,18 @@ def to_json(value: Any) -> str:
     return text
 
 
+def _zero_like(values: dict[Any, Any]) -> Any:
+    """Return what Go's index gives for a missing key: the zero value of what a map holds."""
+    sample = next(iter(values.values()), "")
+    if isinstance(sample, dict):
+        return None  # pointers to structs
+    return NilList() if isinstance(sample, list) else ""
+
+
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
         if isinstance(value, dict):
-            value = value.get(key, NO_VALUE if isinstance(value, GoMap) else "")
+            value = value[key] if key in value else _zero_like(value)
         elif isinstance(value, list | tuple | str):
             if not isinstance(key, int):
                 raise TemplateError(

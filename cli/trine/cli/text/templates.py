@@ -37,6 +37,29 @@ class GoMap(dict[str, "Any"]):
     """A mapping that was a map in Go, not a struct."""
 
 
+class NilMap(GoMap):
+    """A map that is nil in Go: empty, but null in JSON."""
+
+    def json(self) -> None:
+        """Return what JSON shows."""
+
+
+class NilList(list["Any"]):
+    """A slice that is nil in Go: empty, but null in JSON."""
+
+    def json(self) -> None:
+        """Return what JSON shows."""
+
+
+class GoStruct(dict[str, "Any"]):
+    """An object that was a struct in Go: fields JSON leaves out have a zero value."""
+
+    def __init__(self, shown: dict[str, Any], zeros: dict[str, Any]) -> None:
+        """Keep what JSON shows, and what templates get for fields that are missing or null there."""
+        super().__init__(shown)
+        self.zeros = zeros
+
+
 class Shaped:
     """An object whose fields have other names in Go than in JSON."""
 
@@ -370,19 +393,22 @@ class Template:
         if word == "function":
             return functions.call(node[1], list(final))
         value = self._value(node[1], dot, scope)
+        chain = ".".join(node[2]) if node[1][0] == "dot" else ""
         for name in node[2]:
-            value = self._field(value, name)
+            value = self._field(value, name, chain or name)
         return value
 
-    def _field(self, value: Any, name: str) -> Any:
+    def _field(self, value: Any, name: str, chain: str) -> Any:
         if isinstance(value, GoMap):
             return value.get(name, NO_VALUE)
         if isinstance(value, dict):
+            if isinstance(value, GoStruct) and value.get(name) is None and name in value.zeros:
+                return value.zeros[name]
             if name in value:
                 return value[name]
             if name == "ID" and "Id" in value:  # what Go calls it where JSON says Id
                 return value["Id"]
-            raise self._fault(name, f'map has no entry for key "{name}"')
+            raise self._fault(name, f'map has no entry for key "{name}"', chain)
         if value is None or value is NO_VALUE:
             raise self._fault(name, f"nil data; no entry for key {_shown(name)}")
         if hasattr(value, "field"):
@@ -393,10 +419,10 @@ class Template:
         kind = {str: "string", int: "int", bool: "bool", float: "float64", list: "[]interface {}"}
         raise self._fault(name, f"can't evaluate field {name} in type {kind.get(type(value), 'value')}")
 
-    def _fault(self, name: str, text: str) -> TemplateError:
+    def _fault(self, name: str, text: str, chain: str = "") -> TemplateError:
         at = max(self._source.find("." + name), 0)
         line = self._source.count("\n", 0, at) + 1
-        return TemplateError(f'template: :{line}:{at + 1 - 1}: executing "" at <.{name}>: {text}')
+        return TemplateError(f'template: :{line}:{at + 1 - 1}: executing "" at <.{chain or name}>: {text}')
 
     def _command(self, words: list[Node], dot: Any, scope: dict[str, Any], carried: tuple[Any, ...]) -> Any:
         from trine.cli.text import functions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from trine.image.build.gotext import environment_names
 
@@ -22,9 +22,10 @@ PREDEFINED = (
 class BuildArgs:
     """The build arguments of a build, and what is allowed in the current stage."""
 
-    def __init__(self, given: Mapping[str, str]) -> None:
-        """``given`` are the --build-arg values."""
+    def __init__(self, given: Mapping[str, str], unset: Iterable[str] = ()) -> None:
+        """``given`` are the --build-arg values, ``unset`` the names that came without one."""
         self._given = dict(given)
+        self._names = {*given, *unset}
         self._allowed: dict[str, str | None] = {}
         self._global: dict[str, str | None] = {}
         self._referenced: set[str] = set()
@@ -63,7 +64,7 @@ class BuildArgs:
 
     def unused(self) -> list[str]:
         """Return the --build-arg names no ARG asked for, sorted."""
-        return sorted(n for n in self._given if n not in PREDEFINED and n not in self._referenced)
+        return sorted(n for n in self._names if n not in PREDEFINED and n not in self._referenced)
 
     def _values(self, declared: Mapping[str, str | None]) -> dict[str, str]:
         found: dict[str, str] = {}

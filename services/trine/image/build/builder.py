@@ -126,7 +126,7 @@ class Build:
         if program.warnings:
             self._listener.text("\x1b[91m" + "\n".join(program.warnings) + "\n\x1b[0m")
         total = program.steps()
-        arguments = BuildArgs(self._options.build_args)
+        arguments = BuildArgs(self._options.build_args, self._options.unset_build_args)
         for argument in program.arguments:
             self._announce(argument.code, total)
             expanded = expand_variables(argument, arguments.for_from(), program.escape)

@@ -180,39 +180,68 @@ def _unpack(writer: Writer, entry: Entry, path: str) -> bool:
         first = _next(archive, first=True)
         if first is None:
             return False
-        writer.make_directory(path)
+        base = writer.make_directory(path)
         member: tarfile.TarInfo | None = first
         while member is not None:
             try:
-                _unpack_member(writer, archive, member, path)
+                _unpack_member(writer, archive, member, base, path)
             except _BROKEN as error:
-                raise CopyError(f"failed to copy files: Error processing tar file: {error}") from None
+                raise _bad_archive(str(error)) from None
             member = _next(archive)
     return True
+
+
+def _bad_archive(text: str) -> CopyError:
+    return CopyError(f"failed to copy files: Error processing tar file(exit status 1): {text}")
 
 
 def _next(archive: tarfile.TarFile, first: bool = False) -> tarfile.TarInfo | None:
     try:
         return archive.next()
     except (OSError, *_BROKEN) as error:
-        if first:
+        # An archive that lacks only what fills its last block is whole, as it is for Docker.
+        if first or str(error) == "unexpected end of data":
             return None
-        raise CopyError(f"failed to copy files: Error processing tar file: {error}") from None
+        raise _bad_archive(str(error)) from None
 
 
-def _unpack_member(writer: Writer, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+def _unpack_member(
+    writer: Writer, archive: tarfile.TarFile, member: tarfile.TarInfo, base: LayerEntry, path: str
+) -> None:
+    """Unpack one member below ``base``, the directory at ``path``: its links can't lead out of there."""
     archive.members = []  # type: ignore[attr-defined]  # a stream is never looked at twice: don't keep its names
     parts = join_path("/", member.name).strip("/")
     if not parts:
         return
     directory, _, name = parts.rpartition("/")
-    parent_path = writer.locate(f"{path}/{directory}").path
-    merged: LayerEntry = writer.make_directory(parent_path)
-    if member.islnk():
-        target = writer.locate(f"{path}/{join_path('/', member.linkname)}").path
-        writer.link(target, f"{parent_path}/{name}" if parent_path else name)
-        return
-    source = from_tar(member, lambda: cast(Reader | None, archive.extractfile(member)))
-    if source is None:
-        raise CopyError(f"failed to copy files: unsupported entry in the archive: {member.name}")
-    writer.put(source, merged, parent_path, name, None)
+    parent_path = _below(path, _resolved(base, directory, f"open /{parts}"))
+    try:
+        merged: LayerEntry = writer.make_directory(parent_path)
+        if member.islnk():
+            what = f"link {join_path('/', member.linkname)} /{parts}"
+            writer.link(_below(path, _resolved(base, member.linkname, what)), _below(parent_path, name))
+            return
+        source = from_tar(member, lambda: cast(Reader | None, archive.extractfile(member)))
+        if source is None:
+            raise CopyError(f"failed to copy files: unsupported entry in the archive: {member.name}")
+        writer.put(source, merged, parent_path, name, None)
+    except (NotADirectoryError, FileNotFoundError) as error:
+        raise _bad_archive(f"open /{parts}: {str(error.strerror).lower()}") from None
+
+
+def _below(directory: str, path: str) -> str:
+    return f"{directory}/{path}" if directory and path else directory or path
+
+
+def _resolved(base: LayerEntry, path: str, what: str) -> str:
+    """Return a path of an archive without links. Raises CopyError when a link or hard link leads nowhere."""
+    try:
+        place = resolve(base, path, follow_last=not what.startswith("link "))
+    except OSError as error:
+        raise _bad_archive(f"{what}: {str(error.strerror).lower()}") from None
+    missing = place.entry is None and (
+        what.startswith("link ") or place.path != join_path("/", path).strip("/")
+    )
+    if missing:
+        raise _bad_archive(f"{what}: no such file or directory")
+    return place.path

@@ -22,7 +22,9 @@ class BuildOptions:
     target: str = ""
     no_cache: bool = False
     pull: bool = False
-    keep_containers_on_failure: bool = False
+    unset_build_args: Sequence[str] = ()  # named without a value, and none where the client runs
+    keeps_containers: bool = False  # --rm=false
+    force_rm: bool = False
     quiet: bool = False
     platform: str = ""
     cache_from: Sequence[str] = ()
@@ -46,6 +48,7 @@ class StepResult:
 
     exit_code: int
     error: str = ""  # it could not run at all
+    kept: bool = False  # its container stays, and the snapshot is the caller's now
 
 
 class Listener(Protocol):

@@ -182,7 +182,7 @@ class _Listener:
                 if result is None:
                     raise CancelledError("the caller ended before the step did")
                 if isinstance(result, pb.ExecStepResult) and result.container_id == key:
-                    return StepResult(result.exit_code, result.error)
+                    return StepResult(result.exit_code, result.error, result.kept)
 
 
 async def _first(requests: AsyncIterator[pb.BuildImageRequest]) -> pb.BuildOptions:
@@ -221,7 +221,9 @@ def _options(request: pb.BuildOptions) -> BuildOptions:
         target=request.target,
         no_cache=request.no_cache,
         pull=request.pull,
-        keep_containers_on_failure=request.keep_containers_on_failure,
+        unset_build_args=list(request.unset_build_args),
+        keeps_containers=request.keep_containers_on_failure,
+        force_rm=request.force_rm,
         platform=request.platform,
         cache_from=list(request.cache_from),
         credentials={host: convert.credentials(auth) for host, auth in request.auths.items()},

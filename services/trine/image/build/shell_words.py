@@ -1,6 +1,7 @@
 """Docker's small shell language: quotes, escapes and $variables in Dockerfile arguments.
 
-``${name}``, ``${name:-default}``, ``${name:+alternative}``, ``${name:?message}`` as in dockerd 20.10;
+``${name}``, ``${name:-default}``, ``${name:+alternative}``, ``${name:?message}``, ``${name?message}`` as in
+dockerd 20.10;
 no globbing, no commands. Pure.
 """
 
@@ -146,11 +147,12 @@ class _Lexer:
         if character == "}":
             return self._value(name)
         if character == ":":
-            return self._modified(name)
+            return self._modified(name, self.next())
+        if character == "?":
+            return self._modified(name, "?", unset_only=True)
         raise ExpansionError("missing ':' in substitution")
 
-    def _modified(self, name: str) -> str:
-        modifier = self.next()
+    def _modified(self, name: str, modifier: str, *, unset_only: bool = False) -> str:
         try:
             word, _ = self.read_until("}")
         except ExpansionError:
@@ -163,8 +165,9 @@ class _Lexer:
         if modifier == "-":
             return value or word
         if modifier == "?":
-            if not value:
-                raise ExpansionError(f"{name}: {word or 'is not allowed to be unset'}")
+            if not value and not (unset_only and name in self.variables):
+                state = "empty" if name in self.variables else "unset"
+                raise ExpansionError(f"{name}: {word or f'is not allowed to be {state}'}")
             return value
         raise ExpansionError(f"unsupported modifier ({modifier}) in substitution")
 

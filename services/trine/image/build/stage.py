@@ -79,6 +79,7 @@ class StageRun:
         self._escape = escape
         self._images = images
         self._cache_ended = workshop.options.no_cache
+        self._kept: set[str] = set()  # containers the caller keeps, with their snapshots
         config = from_json(base.config.get("config")) if base is not None else RunConfig()
         if "PATH" not in config.variables():
             config.env = [*(config.env or []), f"PATH={DEFAULT_PATH}"]
@@ -128,7 +129,8 @@ class StageRun:
     # --- cache and images ----------------------------------------------------------------------
     def _key(self, container_config: RunConfig, *contents: str) -> str:
         parent = self.image.id if self.image is not None else ""
-        return step_key(parent, container_config.to_json(), self._workshop.options.platform, contents)
+        platform = str(spec.parse_platform(self._workshop.options.platform))
+        return step_key(parent, container_config.to_json(), platform, contents)
 
     def _probe(self, key: str, container_config: RunConfig) -> bool:
         """Take the image from the cache if a step with this key made one here, or --cache-from tells."""
@@ -201,16 +203,16 @@ class StageRun:
         return container
 
     def _announce_removal(self, container: str) -> None:
-        if self._workshop.options.keep_containers_on_failure:
-            return  # --rm=false: Docker leaves them all; ours have nothing in them
+        if self._workshop.options.keeps_containers:
+            return  # --rm=false; of steps that run nothing there is no container to leave
         self._workshop.listener.text(f"Removing intermediate container {container[:12]}\n")
 
     @contextmanager
     def _snapshot(self, container: str) -> Iterator[Snapshot]:
         """Give a snapshot over the current image; whatever happens, it is gone afterwards.
 
-        A marker on disk says so to the next start too (scratch.py). Only a failed step's is left,
-        when --rm=false asks for it.
+        A marker on disk says so to the next start too (scratch.py). Only one the caller made a
+        container of is left (``_kept``).
         """
         store = self._workshop.store
         markers = Markers(store.root)
@@ -219,9 +221,8 @@ class StageRun:
         try:
             snapshot = self._prepare(container)
             yield snapshot
-        except BaseException as error:
-            kept = self._workshop.options.keep_containers_on_failure and isinstance(error, EngineError)
-            if not kept or isinstance(error, CancelledError):
+        except BaseException:
+            if container not in self._kept:
                 if snapshot is not None:
                     empty(snapshot.upper)  # on a full disk there is no room to note the deletion either
                 store.delete_snapshot(container)
@@ -246,9 +247,9 @@ class StageRun:
         key = self._key(container_config)
         if self._probe(key, container_config):
             return
-        container = self._announce_container()
-        path = self._state.config.working_dir
-        diff_id = self._make_working_directory(container, path)
+        container = secrets.token_hex(32)
+        diff_id = self._make_working_directory(container, self._state.config.working_dir)
+        self._workshop.listener.text(f" ---> Running in {container[:12]}\n")
         self._add_image(key, container_config, container, diff_id)
         self._announce_removal(container)
 
@@ -273,7 +274,8 @@ class StageRun:
 
     def _commit_snapshot(self, container: str) -> str:
         workshop = self._workshop
-        layer = workshop.store.commit_snapshot(container, workshop.lease, workshop.operation, consume=True)
+        consume = container not in self._kept
+        layer = workshop.store.commit_snapshot(container, workshop.lease, workshop.operation, consume=consume)
         return layer.diff_id
 
     def _run(self, step: ins.Run) -> None:
@@ -294,11 +296,16 @@ class StageRun:
         run_config = config.copy()
         run_config.env = [*(config.env or []), *beside]
         container = secrets.token_hex(32)
+        workshop = self._workshop
         with self._snapshot(container) as snapshot:
-            self._workshop.listener.text(f" ---> Running in {container[:12]}\n")
+            workshop.listener.text(f" ---> Running in {container[:12]}\n")
             argv = words or [*(config.entrypoint or []), *(config.cmd or [])]
             image_id = self.image.id if self.image is not None else ""
-            result = self._workshop.listener.run_step(Step(snapshot, run_config, argv, image_id))
+            result = workshop.listener.run_step(Step(snapshot, run_config, argv, image_id))
+            if result.kept:
+                self._kept.add(container)
+            if (result.error or result.exit_code) and workshop.options.force_rm:
+                workshop.listener.text(f"Removing intermediate container {container[:12]}\n")
             if result.error:
                 raise ConflictError(result.error)
             if result.exit_code != 0:
