@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,25 @@ def test_no_room_has_a_hidden_dependency(path: Path) -> None:
 def test_trine_is_a_namespace_package() -> None:
     for base in ("protos", "services", "cli"):
         assert not (ROOT / base / "trine" / "__init__.py").exists()
+
+
+def test_every_function_is_used() -> None:
+    """A name that stands in the sources once is called by nobody; RPCs are called from outside."""
+    everything = [*SOURCES, *(ROOT / "tools").glob("*.py"), ROOT / "pyproject.toml"]
+    words = Counter(word for path in everything for word in re.findall(r"\w+", path.read_text()))
+    protos = "".join(path.read_text() for path in (ROOT / "protos").rglob("*.proto"))
+    called_by_others = {
+        *re.findall(r"rpc (\w+)", protos),
+        *("intercept_service", "readinto"),  # grpc.aio.ServerInterceptor, io.RawIOBase
+        "wait_empty",  # tests of cgroups
+    }
+    unused = [
+        f"{SOURCES[path]}:{node.lineno} {node.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and words[node.name] == 1
+        and node.name not in called_by_others
+        and not node.name.startswith("__")
+    ]
+    assert not unused, f"used nowhere: {unused}"

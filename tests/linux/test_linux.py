@@ -148,7 +148,7 @@ def test_descriptors_limits_and_signals_of_a_child() -> None:
 
 
 def test_terminals() -> None:
-    master, slave = tty.open_pair("/dev/ptmx")
+    master, slave = tty.pair_of(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
     tty.set_size(master, 12, 34)
     assert os.get_terminal_size(slave) == (34, 12)
 
@@ -161,7 +161,7 @@ def test_terminals() -> None:
     os.close(master)
     os.close(slave)
     with pytest.raises(OSError) as failed:
-        tty.open_pair("/dev/null")
+        tty.pair_of(os.open("/dev/null", os.O_RDWR))
     assert failed.value.errno == errno.ENOTTY
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from trine.cli import wire
 from trine.cli.failure import Failure
 from trine.cli.transport.http2 import Connection, Stream, TransportError
@@ -261,8 +259,3 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def default_host() -> str:
-    """Return the address to use when no -H is given: TRINE_HOST or the default socket."""
-    return os.environ.get("TRINE_HOST", "") or DEFAULT_HOST

@@ -8,8 +8,6 @@ from trine.engine.merge import argv, environment
 from trine.engine.registry import Entry
 from trine.v1 import runtime_pb2, volume_pb2
 
-MANAGED_TARGETS = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
-
 
 def process_spec(entry: Entry, link_variables: list[str]) -> runtime_pb2.ProcessSpec:
     """Return the container's own process."""

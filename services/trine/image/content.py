@@ -42,7 +42,7 @@ class Content:
             (self.tmp, 0o700),
         ):
             make_directory(path, mode)
-        self._remover = Remover(self.tmp)
+        self._remover = Remover()
 
     def temporary(self, kind: str) -> Path:
         """Return a path in tmp/ that is not there yet."""
@@ -118,11 +118,6 @@ class Content:
         finally:
             os.close(descriptor)
 
-    def free_bytes(self) -> int:
-        """Return what may still be written."""
-        found = os.statvfs(self.root)
-        return found.f_bavail * found.f_frsize
-
     def close(self) -> None:
         """Finish deletions."""
         self._remover.close()
@@ -165,8 +160,7 @@ def copy_range(source: Path, offset: int, length: int, target: Path, operation: 
 class Remover:
     """Deletes in a thread of its own, so that nobody waits for it."""
 
-    def __init__(self, tmp: Path) -> None:
-        self._tmp = tmp
+    def __init__(self) -> None:
         self._queue: SimpleQueue[Path | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="remover", daemon=True)
         self._thread.start()

@@ -30,7 +30,6 @@ class Snapshots:
         self._catalog = catalog
         self._content = content
         self._empty = content.root / "empty"
-        self._stacks: dict[tuple[str, ...], tuple[Path, ...]] = {}
         self._lock = threading.Lock()
 
     def lower_directories(self, diff_ids: Sequence[str]) -> list[Path]:

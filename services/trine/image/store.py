@@ -70,7 +70,6 @@ class ImageStore:
         self.in_flight = KeyedLocks()
         self._lock = threading.RLock()
         self._leases: list[Lease] = []
-        self._roots: list[Callable[[], Iterable[str]]] = []
         self._sync_lock = threading.Lock()
         self._sync_wanted = threading.Event()
         self._closed = False
@@ -141,10 +140,6 @@ class ImageStore:
             if layers or blobs:
                 self.content.sync()
                 self.catalog.mark_durable(layers, blobs)
-
-    def add_root(self, provider: Callable[[], Iterable[str]]) -> None:
-        """Let ``provider`` name diff ids to keep (a build cache); called at every collection."""
-        self._roots.append(provider)
 
     # --- images and names -------------------------------------------------------------------
     def resolve(self, name: str) -> Image:
@@ -252,12 +247,6 @@ class ImageStore:
         parsed = reference.parse(name).with_default_tag()
         with self.catalog.database.transaction() as db:
             self.catalog.drop_name(db, parsed)
-
-    def remove_image(self, image_id: str) -> None:
-        """Forget an image without any question (no conflict rules) and collect what only it used."""
-        with self.catalog.database.transaction() as db:
-            self.catalog.drop_image(db, image_id)
-        self.collect_garbage()
 
     def pull(
         self,
@@ -395,15 +384,6 @@ class ImageStore:
         finally:
             blob_file.unlink(missing_ok=True)
 
-    def add_layer_from_directory(
-        self, source: Path, lease: Lease, operation: Operation, *, lower: Sequence[Path] = ()
-    ) -> Layer:
-        """Make a layer of a directory in overlayfs upper format (0:0 devices are whiteouts).
-
-        The directory stays as it is. Mount points the runtime made are left out when ``lower`` is given.
-        """
-        return self._pack(source, lower, lease, operation, consume=False, mount_points=not lower)
-
     def _pack(
         self,
         upper: Path,
@@ -514,12 +494,11 @@ class ImageStore:
                 get_logger("store").warning("garbage stays for now", error=error.message)
 
     def collect_garbage(self) -> gc.Garbage:
-        """Remove layers and blobs no image, snapshot, root or lease needs; return what went."""
+        """Remove layers and blobs no image, snapshot or lease needs; return what went."""
         with self.catalog.database.transaction() as db, self._lock:
             leased = [diff_id for lease in self._leases for diff_id in lease.diff_ids]
             roots: list[Iterable[str]] = [image.diff_ids for image in self.catalog.images()]
             roots += self.catalog.snapshot_diff_ids()
-            roots += [provider() for provider in self._roots]
             garbage = gc.find_garbage(self.catalog.layers().values(), self.catalog.blobs(), roots, leased)
             if not garbage.layers and not garbage.blobs:
                 return garbage

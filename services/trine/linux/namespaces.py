@@ -23,16 +23,6 @@ FLAGS = {
     "pid": CLONE_NEWPID,
     "network": CLONE_NEWNET,
 }
-# The same in /proc/<pid>/ns.
-FILES = {
-    "mount": "mnt",
-    "cgroup": "cgroup",
-    "uts": "uts",
-    "ipc": "ipc",
-    "user": "user",
-    "pid": "pid",
-    "network": "net",
-}
 
 
 def setns(descriptor: int, kind: int = 0) -> None:

@@ -224,13 +224,6 @@ def default_route(gateway: Address, index: int) -> Message:
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, f"add default route via {gateway}")
 
 
-def default_route_delete(gateway: Address, index: int) -> Message:
-    """Delete the default route through ``gateway``; one that is not there is fine."""
-    family = socket.AF_INET if gateway.version == 4 else socket.AF_INET6
-    body = _route(family, None, gateway, index)
-    return Message(RTM_DELROUTE, 0, body, f"delete default route via {gateway}", (errno.ESRCH, errno.ENODEV))
-
-
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Walk the attributes in ``data``: (type without flags, value)."""
     offset = 0

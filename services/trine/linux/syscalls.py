@@ -92,8 +92,6 @@ _AARCH64 = {
 MACHINE = os.uname().machine
 NUMBERS: dict[str, int] = {**_COMMON, **(_AARCH64 if MACHINE == "aarch64" else _X86_64)}
 
-Argument = int | bytes | None | ctypes.Array[ctypes.c_char] | ctypes.Structure
-
 
 def _convert(value: object) -> object:
     """Return what ctypes passes in one 64-bit register: ints whole, buffers by address, None as 0."""

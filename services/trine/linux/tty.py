@@ -13,11 +13,6 @@ TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
 
 
-def open_pair(multiplexer: str = "/dev/pts/ptmx") -> tuple[int, int]:
-    """Open a new PTY of the devpts instance of ``multiplexer``; return (master, slave). Raises OSError."""
-    return pair_of(os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK))
-
-
 def pair_of(master: int) -> tuple[int, int]:
     """Return (master, slave) of a just opened PTY multiplexer, which is closed on failure.
 

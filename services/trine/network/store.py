@@ -49,16 +49,6 @@ class NetworkStore:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM network WHERE id = ?", (identifier,))
 
-    def setting(self, key: str) -> str:
-        """Return a setting, empty when it was never set."""
-        rows = self._database.read("SELECT value FROM setting WHERE key = ?", (key,))
-        return str(rows[0]["value"]) if rows else ""
-
-    def set_setting(self, key: str, value: str) -> None:
-        """Keep a setting."""
-        with self._database.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, value))
-
     def close(self) -> None:
         """Close the database."""
         self._database.close()

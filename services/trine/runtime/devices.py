@@ -55,16 +55,6 @@ DEFAULT_NODES: tuple[DeviceNode, ...] = (
 )
 """What every container has (runtime-spec config-linux.md, "Default Devices"); init makes them."""
 
-DEFAULT_LINKS: tuple[tuple[str, str], ...] = (
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
-    ("/dev/ptmx", "pts/ptmx"),
-)
-"""Symbolic links every container has: (where, to what)."""
-
 _SKIPPED_BELOW_DEV = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
 _RULE = re.compile(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})")
 _ACCESS = re.compile(r"[rwm]{1,3}")

@@ -7,7 +7,6 @@ import collections
 import os
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ class ZygoteClient:
         self._log = get_logger("zygote")
         self._lock = asyncio.Lock()
         self._unserved: collections.deque[asyncio.Future[None]] = collections.deque()
-        self.on_restart: Callable[[], None] | None = None
 
     @property
     def pid(self) -> int:

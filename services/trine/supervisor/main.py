@@ -27,6 +27,12 @@ from trine.supervisor.options import Options, parse
 from trine.v1 import system_pb2
 
 
+def _state(service: ServiceProcess) -> system_pb2.ServiceState.ValueType:
+    if service.serving:
+        return system_pb2.SERVICE_STATE_SERVING
+    return system_pb2.SERVICE_STATE_STARTING if service.command else system_pb2.SERVICE_STATE_DOWN
+
+
 class Supervisor:
     """Holds the services and the engine of one trined."""
 
@@ -113,7 +119,7 @@ class Supervisor:
         return [
             system_pb2.ServiceInfo(
                 name=service.name,
-                state=system_pb2.SERVICE_STATE_SERVING if service.serving else system_pb2.SERVICE_STATE_DOWN,
+                state=_state(service),
                 address=service.address,
                 process_id=service.process_id,
                 restarts=service.restarts,

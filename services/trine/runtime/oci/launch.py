@@ -107,7 +107,6 @@ class Creation:
         self.warn = warn
         self.master = -1
         self.pid = 0
-        self._sync = None
         self._group = Group(layout.detect(), cgroup_path(config, record.id))
         record.data = {
             "ociVersion": config.get("ociVersion", "1.1.0"),
