@@ -19,7 +19,7 @@ import pytest
 from trine.kit import errors, fork_guard
 from trine.kit.channel import is_serving, open_channel
 from trine.kit.database import Database
-from trine.kit.files import lock_file
+from trine.kit.files import lock_file, write_atomically
 from trine.kit.server import Service, parse_address, run
 
 SCHEMA = "CREATE TABLE thing(id INTEGER PRIMARY KEY, name TEXT)"
@@ -74,6 +74,16 @@ def test_committed_survives_kill(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", SCHEMA, 1)
     assert len(database.read("SELECT * FROM thing")) >= told
     database.close()
+
+
+def test_atomic_write_keeps_the_old_on_failure(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    write_atomically(path, b"old", 0o640)
+    assert path.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(TypeError):
+        write_atomically(path, "no bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["f"]
 
 
 def test_lock_is_exclusive_and_dies_with_its_owner(tmp_path: Path) -> None:

@@ -1,10 +1,35 @@
-"""Directories that are durable, and locks that die with their owner."""
+"""Files that are whole or not there: atomic writes, and locks that die with their owner."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write ``content`` to ``path`` so that a reader, or the next boot, sees the old or the new whole.
+
+    Temporary file in the same directory, fsync, rename, fsync of the directory (rename(2), fsync(2)).
+    Raises OSError; the temporary file is removed then.
+    """
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        try:
+            os.fchmod(descriptor, mode)
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:
