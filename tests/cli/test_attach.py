@@ -165,7 +165,9 @@ def test_refusal_is_told(fake: FakeShim) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGTSTP]
+)
 def test_signals_are_passed_on(fake: FakeShim, number: signal.Signals) -> None:
     process = start(fake, "s")
     fake.accept()
@@ -247,6 +249,19 @@ def test_detach_keys_leave_the_process(fake: FakeShim, terminal: Terminal) -> No
     os.write(terminal.terminal, b"ab\x10\x11")
     assert read_all(fake.descriptors[0], 2) == b"ab"
     assert terminal.status() == 200
+    assert termios.tcgetattr(terminal.terminal)[3] == terminal.before[3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_that_ends_us_puts_the_terminal_back(
+    fake: FakeShim, terminal: Terminal, number: signal.Signals
+) -> None:
+    fake.accept()
+    os.write(fake.descriptors[1], b"x")
+    terminal.until(lambda text: b"x" in text)
+    assert not termios.tcgetattr(terminal.terminal)[3] & termios.ICANON
+    os.kill(terminal.process, number)
+    assert terminal.status() == -number
     assert termios.tcgetattr(terminal.terminal)[3] == terminal.before[3]
 
 

@@ -153,6 +153,23 @@ def test_ctrl_c_without_a_terminal_stops_the_container(stack: Stack) -> None:
         assert terminal.wait() == 4
 
 
+def test_attaching_again_has_the_prompt_painted_again(stack: Stack) -> None:
+    start_shell(stack, "again")
+    for _ in range(2):  # the same size twice: nothing would tell the shell
+        with stack.terminal("attach", "again") as terminal:
+            terminal.expect("<root>")
+            terminal.send(CTRL_P + CTRL_Q)
+            terminal.expect("read escape sequence")
+            terminal.wait()
+
+
+def test_bad_detach_keys_are_refused_before_anything_is_made(stack: Stack) -> None:
+    with stack.terminal("run", "-it", "--name", "never", "--detach-keys", "foo", "busybox") as terminal:
+        assert terminal.wait() == 1
+        assert "Invalid escape keys (foo) provided" in terminal.text
+    assert stack.trine("inspect", "never").returncode == 1
+
+
 def test_two_clients_see_the_same_output(stack: Stack) -> None:
     start_shell(stack, "shared")
     with stack.terminal("attach", "shared") as one, stack.terminal("attach", "shared") as two:

@@ -52,9 +52,12 @@ if TYPE_CHECKING:
 
 _PIPE_SIZE = 1 << 20
 _CHUNK = 1 << 16
-# What a terminal or a script sends us on purpose; the rest are faults of our own or of no meaning.
-_PROXIED = (1, 2, 3, 10, 12, 14, 15, 18)
+# As Docker all that can be caught but SIGPIPE, SIGCHLD and SIGURG; without those of a fault of our own, and
+# without SIGTTIN and SIGTTOU: who catches them tries to read a terminal for ever in the background.
+_PROXIED = (1, 2, 3, 6, 10, 12, 14, 15, 16, 18, 20, 24, 25, 26, 27, 28, 29, 30, *range(34, 65))
 _WINCH = 28
+# What ends us while the terminal is raw: it must be put back first.
+_ENDING = (1, 2, 3, 15)
 
 
 def copy_out(source: int, target: int) -> bool:
@@ -294,6 +297,7 @@ class Session:
         stderr: bool,
         tty: bool,
         detach_keys: str = "",
+        redraw: bool = False,
     ) -> None:
         """Attach; returns once nothing can be missed any more.
 
@@ -306,13 +310,13 @@ class Session:
             stderr: receive its error output (not with a terminal).
             tty: whether the process has a terminal.
             detach_keys: as --detach-keys, "" for the usual ones.
+            redraw: have a terminal's process paint itself anew: another size for a moment, as Docker does.
 
         Raises Failure.
         """
-        try:
-            keys = terminal.parse_keys(detach_keys or terminal.DETACH_KEYS)
-        except ValueError:
-            raise Failure(f"invalid detach keys ({detach_keys}) provided") from None
+        keys = check_keys(detach_keys)
+        self._redraw = redraw
+        self._ended_by = 0
         self._stdin = stdin
         self._tty = tty
         self._escape = terminal.EscapeProxy(keys if tty and stdin and terminal.is_terminal(0) else b"")
@@ -339,21 +343,26 @@ class Session:
         """
         if self._tty and self._stdin and terminal.is_terminal(0):
             with terminal.RawMode(0):
-                self._loop(on_signal)
+                self._loop(on_signal, raw=True)
+            if self._ended_by:
+                _signal.signal(self._ended_by, _signal.SIG_DFL)
+                os.kill(os.getpid(), self._ended_by)
         else:
             self._loop(on_signal)
 
-    def _loop(self, on_signal: Callable[[int], None] | None) -> None:
+    def _loop(self, on_signal: Callable[[int], None] | None, raw: bool = False) -> None:
         wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         numbers = list(_PROXIED) if on_signal is not None else []
-        if self._tty:
+        if raw:
+            numbers = [*_ENDING, _WINCH]
+        elif self._tty:
             numbers.append(_WINCH)
         before = {number: _signal.signal(number, _ignore) for number in numbers}
         _signal.set_wakeup_fd(wake_write)
         try:
             if self._tty:
                 self._resize()
-            self._copy(wake_read, on_signal)
+            self._copy(wake_read, None if raw else on_signal)
         finally:
             _signal.set_wakeup_fd(-1)
             for number, handler in before.items():
@@ -364,6 +373,9 @@ class Session:
     def _resize(self) -> None:
         rows, columns = terminal.size(1)
         if rows or columns:
+            if self._redraw:
+                self._redraw = False
+                self._carrier.resize(rows + 1, columns + 1)
             self._carrier.resize(rows, columns)
 
     def _copy(self, wake: int, on_signal: Callable[[int], None] | None) -> None:
@@ -387,6 +399,10 @@ class Session:
                         self._resize()
                     elif on_signal is not None:
                         on_signal(number)
+                    else:
+                        self._ended_by = number
+                if self._ended_by:
+                    return
             if reading and 0 in ready and not pending:
                 pending, reading = self._read_input()
                 if self.detached:
@@ -411,6 +427,14 @@ class Session:
             return b"", False
         passed, self.detached = self._escape.feed(data)
         return passed, True
+
+
+def check_keys(text: str) -> bytes:
+    """Return the octets of detach keys, "" for the usual ones; raises Failure in Docker's words."""
+    try:
+        return terminal.parse_keys(text or terminal.DETACH_KEYS)
+    except ValueError:
+        raise Failure(f"Error response from daemon: Invalid escape keys ({text}) provided") from None
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

@@ -216,6 +216,15 @@ class Stdio:
         if self._close_input_when_flushed:
             self.close_input()
 
+    def _pass_input_on(self) -> None:
+        """Who waited for the process to read has gone: another's input is next, or the end that waits."""
+        self._input_owner = next((c for c in self.clients if c.input_waiting), None)
+        if self._input_owner is not None or self.input < 0:
+            return
+        self._reactor.remove(self.input)
+        if self._close_input_when_flushed:
+            self.close_input()
+
     def _watch_input(self, client: Client) -> None:
         self._reactor.add(client.stdin, READ, lambda _events: self._input_readable(client))
 
@@ -258,9 +267,7 @@ class Stdio:
         client.detached = True
         self.clients.remove(client)
         if self._input_owner is client:
-            self._input_owner = None
-            if self.input >= 0:
-                self._reactor.remove(self.input)
+            self._pass_input_on()
         had_input = client.stdin >= 0
         self._close_client_input(client)
         for name, descriptor in client.outputs.items():

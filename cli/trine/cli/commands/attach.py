@@ -56,6 +56,7 @@ def run(app: App, values: Values) -> int:
         stdout=True,
         stderr=True,
         tty=config.tty,
+        redraw=True,
         detach_keys=values["detach-keys"] or str(app.config.value("detachKeys") or ""),
     )
     proxy = signal_sender(app, container.id) if values["sig-proxy"] and not config.tty else None

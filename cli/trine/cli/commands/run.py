@@ -54,6 +54,12 @@ def run(app: App, values: Values) -> int:
     except (container_config.ConfigError, DaemonText) as error:
         raise container_config.fail(error, "run") from None
     _streams(values, config)
+    if not values["detach"] and config["tty"]:
+        from trine.cli.attach import check_keys
+
+        check_keys(
+            values["detach-keys"] or str(app.config.value("detachKeys") or "")
+        )  # before anything is made
     try:
         identifier = creating.create(app, values, config)
     except Failure as failure:
