@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -133,4 +135,40 @@ def test_many_starts_killed_halfway(stack: Stack) -> None:
     for i in range(8):
         stack.trine("rm", "-f", f"many{i}")
         stack.must("run", "-d", "--name", f"many{i}", "-p", f"{9100 + i}:80", "busybox", "sleep", "1000")
+    check(stack)
+
+
+def shim_of(stack: Stack, name: str) -> int:
+    """Return the pid of a container's shim."""
+    identity = stack.inspect(name, "{{.Id}}").encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes()
+            if words.startswith(b"trine-shim") and identity in words:
+                return int(path.parent.name)
+    raise AssertionError(f"{name} has no shim")
+
+
+@pytest.mark.parametrize("services", [(), ("runtime",), ("image", "network", "runtime", "trined")])
+def test_a_killed_shim_ends_its_container_and_no_other(stack: Stack, services: tuple[str, ...]) -> None:
+    """Its code is that of kill -9, whoever was there to see it, and its restart policy goes on."""
+    stack.sleeper("plain", "-p", "8080:80")
+    stack.sleeper("again", "--restart", "always")
+    stack.sleeper("other")
+    first = stack.inspect("again", "{{.State.Pid}}")
+    shims = [shim_of(stack, "plain"), shim_of(stack, "again")]
+    stack.kill(*services)
+    for shim in shims:
+        os.kill(shim, signal.SIGKILL)
+    revive(stack)
+    check(stack)
+    assert stack.must("wait", "plain") == "137"
+    deadline = time.monotonic() + 20
+    while (
+        stack.inspect("again", "{{.State.Running}}") != "true"
+        or stack.inspect("again", "{{.State.Pid}}") == first
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert stack.inspect("other", "{{.State.Status}} {{.RestartCount}}") == "running 0"
     check(stack)

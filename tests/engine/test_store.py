@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trine.engine.store import Store
-from trine.kit.errors import EngineError
+from trine.kit.errors import EngineError, ResourceExhaustedError
 
 
 def test_what_was_flushed_is_there_without_close(tmp_path: Path) -> None:
@@ -62,9 +62,7 @@ def test_a_write_that_fails_is_told_and_tried_again(tmp_path: Path, monkeypatch:
         commit = store._commit
 
         def full(_batch: Any) -> None:
-            import sqlite3
-
-            raise sqlite3.OperationalError("database or disk is full")
+            raise ResourceExhaustedError("write engine.db: no space left on device")
 
         monkeypatch.setattr(store, "_commit", full)
         store.put("volume", "v", b"1")

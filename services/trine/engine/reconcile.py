@@ -121,7 +121,10 @@ async def _settle_locked(core: Core, entry: Entry, found: runtime_pb2.RuntimeCon
     if found is None or found.never_started or found.state == runtime_pb2.RUNTIME_STATE_CREATED:
         settled(entry)
         if has_process(entry.status):
-            await record_exit(core, entry, _lost(entry))
+            # A runtime that finds only a dead shim cannot know that its process was started: we do.
+            if found is None or found.state != runtime_pb2.RUNTIME_STATE_STOPPED:
+                found = _lost(entry)
+            await record_exit(core, entry, found)
         else:
             await teardown(core, entry, keep_data=True)
         return

@@ -8,7 +8,6 @@ changes that wait together share one fsync, and a row changed twice is written o
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,7 +78,7 @@ class Store:
             waiting, self._waiting = self._waiting, []
             try:
                 if batch:
-                    await loop.run_in_executor(self._thread, self._commit, batch)
+                    await loop.run_in_executor(self._thread, self._commit_twice, batch)
             except Exception as error:
                 # Kept, so that the next commit tries again; what changed meanwhile is newer.
                 self._pending = {**batch, **self._pending}
@@ -94,6 +93,12 @@ class Store:
                 for future in waiting:
                     if not future.done():
                         future.set_result(None)
+
+    def _commit_twice(self, batch: dict[tuple[str, str], _Row | None]) -> None:
+        try:
+            self._commit(batch)
+        except ResourceExhaustedError:
+            self._commit(batch)  # the database's log begins anew: it may fit now
 
     def _commit(self, batch: dict[tuple[str, str], _Row | None]) -> None:
         with self._database.transaction() as connection:
@@ -118,6 +123,6 @@ class Store:
 
 
 def _explain(error: Exception) -> InternalError | ResourceExhaustedError:
-    if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-        return ResourceExhaustedError("no space left on device", reason="DISK_FULL")
+    if isinstance(error, ResourceExhaustedError):
+        return ResourceExhaustedError(error.message, reason="DISK_FULL")
     return InternalError(f"cannot write the engine's records: {error}")

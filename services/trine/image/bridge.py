@@ -107,8 +107,14 @@ class Bridge:
     async def receive(self, chunks: AsyncIterator[bytes], path: Path) -> None:
         """Write a stream of chunks to a new file. Raises OSError; the file is the caller's to remove."""
         with path.open("xb", buffering=0) as file:
+
+            def write(chunk: bytes) -> None:
+                rest = memoryview(chunk)
+                while rest:  # on a disk that gets full the first write is only short
+                    rest = rest[file.write(rest) :]
+
             async for chunk in chunks:
-                await asyncio.get_running_loop().run_in_executor(self._long, file.write, chunk)
+                await asyncio.get_running_loop().run_in_executor(self._long, write, chunk)
 
     def close(self) -> None:
         """Cancel what still runs and wait until it has undone itself."""

@@ -25,30 +25,24 @@ def copy_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.copy")
 
 
-def complaint(path: Path) -> str:
-    """Return what is wrong with a database file, "" when nothing is. Raises OSError."""
-    if path.stat().st_size == 0:
-        return "file is empty"  # a new one is renamed into place when it has its tables
+def complaint(connection: sqlite3.Connection) -> str:
+    """Return what is wrong with an open database, "" when nothing is. Raises OperationalError (no damage)."""
     try:
-        with closing(sqlite3.connect(path, timeout=10)) as connection:
-            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.OperationalError:
-        raise  # cannot be opened or read: that is no damage
+        raise  # cannot be read or locked
     except sqlite3.DatabaseError as error:
         return str(error)
     return "" if found == "ok" else found
 
 
-def mend(path: Path) -> None:
-    """Put a damaged (or vanished) file aside and its copy in its place; a sound one is left alone.
+def mend(path: Path, wrong: str) -> None:
+    """Put a damaged (or vanished) file aside and its copy in its place.
 
     Raises InternalError, with nothing touched, when there is no sound copy.
     """
     copy = copy_of(path)
-    wrong = complaint(path) if path.exists() else "file is missing"
-    if not wrong or (not path.exists() and not copy.exists()):
-        return
-    if not copy.exists() or complaint(copy):
+    if not _is_sound(copy):
         raise InternalError(
             f"{path} is damaged ({wrong}) and has no copy: bring back a backup, or move {path.parent} away "
             "to begin anew (docs/state.md)",
@@ -65,6 +59,13 @@ def mend(path: Path) -> None:
         f"{path} is damaged ({wrong}): it was put aside and its copy is used; what changed later is lost",
         copy_of=age, put_aside=aside.name,
     )  # fmt: skip
+
+
+def _is_sound(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with closing(sqlite3.connect(path, timeout=10)) as connection:
+        return not complaint(connection)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -129,6 +129,9 @@ class Containers:
             raise errors.InvalidArgumentError(str(error).replace("\n", " ")) from None
         except CgroupError as error:
             raise errors.InternalError(str(error)) from None
+        except OSError as error:
+            where = error.filename or self._store.filters
+            raise errors.InternalError(f"error creating container: {where}: {error.strerror}") from None
         return warnings, config
 
     def _namespace_path(self, container_id: str, kind: str) -> str:
@@ -153,9 +156,8 @@ class Containers:
                 self._store.prepare(request.id, managed)
                 self._store.write_config(request.id, config)
             except OSError as error:
-                raise errors.InternalError(
-                    f"error creating container: {error.strerror}: {error.filename}"
-                ) from None
+                where = error.filename or self._store.bundle(request.id)
+                raise errors.InternalError(f"error creating container: {where}: {error.strerror}") from None
             record.created = asyncio.get_running_loop().create_future()
             mine, theirs = packets.pair()
             try:

@@ -11,7 +11,6 @@ watch, start, exec_create (spec in a passed file), exec_start, exec_state, pause
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
-import json
 import os
 import signal
 import socket
@@ -19,7 +18,7 @@ import time
 from typing import Any, NoReturn
 
 from trine.linux import process
-from trine.runtime import packets
+from trine.runtime import exit_file, packets
 from trine.runtime.cgroups.group import Group
 from trine.runtime.cgroups.layout import Layout
 from trine.runtime.failure import ContainerError, describe, from_dict, from_os_error
@@ -270,7 +269,7 @@ class Shim:
         self.oom_kills = max(self.oom_kills, self.group.oom_kills())
         if self.first.stdio is not None:
             self.first.stdio.read_rest()
-        self._write_exit()
+        exit_file.write(self.state(), self.bundle, self.state_directory)
         self.finished = True
         self._tell({"event": "exited", **self.state()})
         self.first.end_streams()
@@ -285,20 +284,6 @@ class Shim:
         except OSError:
             pass
         self._ended(target)
-
-    def _write_exit(self) -> None:
-        """Write exit.json whole or not at all (rename(2)); kill -9 of anybody leaves the old or the new."""
-        content = json.dumps(self.state()).encode()
-        temporary = f"{self.bundle}/.exit.json.{os.getpid()}"
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, content)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, f"{self.bundle}/exit.json")
-        except OSError:
-            pass  # disk full or taken away: watchers still hear it
 
     def _clean_up(self) -> None:
         """Remove what only a living container needs; then go when nobody waits for output."""
@@ -317,6 +302,7 @@ class Shim:
             os.unlink(f"{self.state_directory}/shim.sock")
         except OSError:
             pass
+        exit_file.sync(self.bundle)
         self.leave_if_done()
 
     def _fail_create(self, error: ContainerError) -> NoReturn:

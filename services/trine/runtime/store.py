@@ -74,7 +74,8 @@ class Store:
     def write_config(self, container_id: str, config: dict[str, Any]) -> None:
         """Write config.json: from now on there is such a container. Raises OSError."""
         bundle = self.bundle(container_id)
-        (bundle / "exit.json").unlink(missing_ok=True)
+        for directory in (bundle, self.state_directory(container_id)):
+            (directory / "exit.json").unlink(missing_ok=True)
         _replace(bundle / "config.json", json.dumps(config, separators=(",", ":")).encode(), 0o600)
 
     def write_exit(self, container_id: str, state: dict[str, Any]) -> None:
@@ -87,7 +88,10 @@ class Store:
 
     def exit(self, container_id: str) -> dict[str, Any] | None:
         """Return how a container ended, None when it has not."""
-        return _load(self.bundle(container_id) / "exit.json")
+        # Where the disk was full its shim wrote beside its socket (a tmpfs).
+        return _load(self.bundle(container_id) / "exit.json") or _load(
+            self.state_directory(container_id) / "exit.json"
+        )
 
     def known(self) -> list[str]:
         """Return the ids of all containers there are."""
