@@ -4,8 +4,8 @@
     python -m tools.call ADDRESS METHOD                   the method's request, field by field
     python -m tools.call ADDRESS METHOD '{"name": …}'     call it; answers are printed as JSON, one a line
 
-ADDRESS is unix:///path or host:port; METHOD may leave out the service when only one has it. With ``-`` as JSON
-the requests come from standard input, one a line. A service that is still starting is waited for.
+ADDRESS is unix:///path or host:port; METHOD may leave out the service when only one has it. With ``-`` for
+JSON the requests come from standard input, one a line. A service that is still starting is waited for.
 """
 
 from __future__ import annotations
