@@ -1,4 +1,4 @@
-"""What follows when a container's process has ended: record, clean, restart or remove. And the watch."""
+"""What follows when a container's process has ended: record, clean, restart or remove."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trine.engine import health
 from trine.engine.core import Core
 from trine.engine.prepare import settled, teardown
 from trine.engine.registry import Entry
-from trine.engine.remove import remove_now
+from trine.engine.removal import remove_now
 from trine.engine.restart_policy import Policy, next_delay, wants_restart
 from trine.engine.start import run_entry
 from trine.engine.states import Event, Status, after, has_process
@@ -108,55 +108,3 @@ async def restart_later(core: Core, entry: Entry) -> None:
             core.log.warning("restart failed", container=entry.id[:12], error=error.message)
             return
     # run_entry cleared exit code and error; the count stays.
-
-
-async def cancel_restart(core: Core, entry: Entry) -> None:
-    """End a wait between two runs: the container is stopped now. The caller holds the lock."""
-    if entry.status is not Status.RESTARTING:
-        return
-    if entry.restart_task is not None:
-        entry.restart_task.cancel()
-        entry.restart_task = None
-    entry.status = after(entry.status, Event.GIVE_UP_RESTART, entry.id)
-    core.save(entry)
-    await core.store.flush()
-    entry.tell_exit()
-
-
-async def watch_runtime(core: Core) -> None:
-    """Follow the runtime's events for ever; after a break everything is compared anew."""
-    from trine.engine.reconcile import settle_runtime
-
-    leaf = core.leaves.runtime
-    while not core.closing:
-        existing: dict[str, runtime_pb2.RuntimeContainer] = {}
-        try:
-            call = leaf.stub.WatchRuntimeContainers(runtime_pb2.WatchRuntimeContainersRequest())
-            async for event in leaf.stream(call):
-                if event.kind == runtime_pb2.RUNTIME_EVENT_KIND_EXISTING:
-                    existing[event.container.id] = event.container
-                elif event.kind == runtime_pb2.RUNTIME_EVENT_KIND_SYNCED:
-                    await core.recovered.wait()
-                    core.spawn(settle_runtime(core, existing), "settle runtime")
-                else:
-                    _on_event(core, event)
-        except EngineError as error:
-            core.log.debug("runtime watch broke", error=error.message)
-        await asyncio.sleep(0.1)
-
-
-def _on_event(core: Core, event: runtime_pb2.WatchRuntimeContainersResponse) -> None:
-    entry = core.registry.get(event.container.id)
-    if entry is None:
-        return
-    if event.kind == runtime_pb2.RUNTIME_EVENT_KIND_EXITED:
-        core.spawn(handle_exit(core, entry, event.container), f"exit {entry.id[:12]}")
-    elif event.kind == runtime_pb2.RUNTIME_EVENT_KIND_OOM:
-        entry.container.state.oom_killed = True
-        core.events.container(entry.container, "oom")
-    elif event.kind == runtime_pb2.RUNTIME_EVENT_KIND_EXEC_EXITED:
-        execution = core.execs.get(event.exec_id)
-        if execution is not None and not execution.ended.is_set():
-            from trine.engine.execs import exec_ended
-
-            exec_ended(core, entry, execution, event.exec_exit_code)

@@ -9,7 +9,6 @@ import grpc
 
 from trine.engine.container_service import ContainerServicer
 from trine.engine.core import Core
-from trine.engine.exits import watch_runtime
 from trine.engine.leaves import Leaves
 from trine.engine.other_services import SystemServicer, VolumeServicer
 from trine.engine.passthrough import SERVICES, PassThrough
@@ -19,6 +18,7 @@ from trine.engine.settings import EngineSettings
 from trine.engine.store import Store
 from trine.engine.system import load_engine_id
 from trine.engine.volume_book import VolumeBook
+from trine.engine.watch import watch_runtime
 from trine.kit.files import make_directory
 from trine.v1 import container_pb2_grpc, system_pb2, system_pb2_grpc, volume_pb2_grpc
 

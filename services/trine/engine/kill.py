@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from trine.engine.core import Core
-from trine.engine.exits import cancel_restart
 from trine.engine.registry import Entry
-from trine.engine.states import Status, has_process, is_up
+from trine.engine.states import Event, Status, after, has_process, is_up
 from trine.engine.validate import signal_number
 from trine.kit.errors import ConflictError, EngineError, InternalError, NotFoundError
 from trine.v1 import container_pb2, runtime_pb2
@@ -60,7 +59,7 @@ async def send_signal(core: Core, entry: Entry, number: int) -> None:
         entry.private.manually_stopped = True
         core.save(entry)
         if entry.status is Status.RESTARTING:
-            await cancel_restart(core, entry)
+            await _cancel_restart(core, entry)
             return
         if not has_process(entry.status):
             return
@@ -109,3 +108,16 @@ async def kill_to_death(core: Core, entry: Entry) -> None:
         f"Could not kill running container {entry.id}, cannot remove - tried to kill container, but did not "
         "receive an exit event"
     )
+
+
+async def _cancel_restart(core: Core, entry: Entry) -> None:
+    """End a wait between two runs: the container is stopped now. The caller holds the lock."""
+    if entry.status is not Status.RESTARTING:
+        return
+    if entry.restart_task is not None:
+        entry.restart_task.cancel()
+        entry.restart_task = None
+    entry.status = after(entry.status, Event.GIVE_UP_RESTART, entry.id)
+    core.save(entry)
+    await core.store.flush()
+    entry.tell_exit()

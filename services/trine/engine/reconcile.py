@@ -18,7 +18,7 @@ from trine.engine.exits import policy_of, record_exit, restart_later
 from trine.engine.facts import forget_facts
 from trine.engine.prepare import delete_runtime, delete_sandbox, settled, teardown
 from trine.engine.registry import Entry, Registry, load_private
-from trine.engine.remove import remove_now
+from trine.engine.removal import remove_now
 from trine.engine.restart_policy import wants_restart
 from trine.engine.start import mark_started, run_entry
 from trine.engine.states import Event, Status, after, has_process, is_up

@@ -6,7 +6,7 @@ from trine.engine import health
 from trine.engine.core import Core
 from trine.engine.prepare import prepare, settled, teardown
 from trine.engine.registry import Entry
-from trine.engine.remove import remove_now
+from trine.engine.removal import remove_now
 from trine.engine.states import Event, StateError, Status, after, is_up
 from trine.engine.undo import run_to_end
 from trine.kit.errors import ConflictError, EngineError, NotFoundError
