@@ -422,7 +422,7 @@ def test_list_and_filters(rig: ImageRig) -> None:
     assert [list(i.repo_tags) for i in rig.images(reference="old")] == [["old:1"]]
     assert failure(lambda: rig.images(filters=["colour=red"])).message == "Invalid filter 'colour'"
     assert (
-        failure(lambda: rig.images(filters=["dangling=maybe"])).message == "Invalid filter 'dangling=maybe'"
+        failure(lambda: rig.images(filters=["dangling=maybe"])).message == "Invalid filter 'dangling=[maybe]'"
     )
 
 

@@ -198,6 +198,15 @@ def test_server_errors_are_tried_again(rig: ImageRig, fake: FakeRegistry) -> Non
     assert rig.pull(f"{fake.host}/x")[-1].result.image_id == IMAGE.id
 
 
+def test_a_redirect_loop_ends(rig: ImageRig, fake: FakeRegistry) -> None:
+    fake.serve("x", "latest", IMAGE)
+    path = f"/v2/x/blobs/{BLOB}"
+    fake.routes[path] = Answer(status=307, headers={"Location": f"http://{fake.host}{path}"})
+    refuse(rig, fake, "UNAVAILABLE", "stopped after 5 redirects")
+    fake.routes[path] = Answer(status=307, headers={"Location": "file:///etc/passwd"})
+    refuse(rig, fake, "UNAVAILABLE", "malformed HTTP response")
+
+
 def test_a_client_that_goes_away_stops_the_pull(rig: ImageRig, fake: FakeRegistry) -> None:
     fake.serve("x", "latest", IMAGE)
     fake.routes[f"/v2/x/blobs/{BLOB}"] = Answer(IMAGE.blobs[BLOB], stall=10)

@@ -60,6 +60,4 @@ def confirmed(question: str) -> bool:
     sys.stdout.write(question)
     sys.stdout.flush()
     answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        sys.stdout.write("\n")
     return answer.strip() in ("y", "Y", "yes")

@@ -44,7 +44,8 @@ def write_stream(chunks: Iterable[bytes], path: str, what: str) -> None:
         return
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "xb") as file:
+        # 0600 as Docker: an image or a container may hold what others must not read.
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             for chunk in chunks:
                 file.write(chunk)
         os.replace(temporary, path)
@@ -61,7 +62,7 @@ def check_output(path: str, what: str) -> None:
     if not os.path.isdir(directory):
         raise Failure(f"{what}: invalid output path: stat {directory}: no such file or directory")
     if os.path.isdir(path):
-        raise Failure(f"{what}: invalid output path: {path} is a directory")
+        raise Failure(f"{what}: cannot write to a directory")
 
 
 def open_input(path: str) -> BinaryIO:
@@ -74,8 +75,8 @@ def open_input(path: str) -> BinaryIO:
         raise Failure(f"open {path}: {(error.strerror or '').lower()}") from None
 
 
-def open_source(name: str) -> BinaryIO:
-    """Return what a file, a URL or "-" holds; raises Failure."""
+def open_source(name: str, what: str = "Error response from daemon: ") -> BinaryIO:
+    """Return what a file, a URL or "-" holds; raises Failure, for a URL with ``what`` before the reason."""
     if name == "-":
         return open_input("")
     if not name.startswith(("http://", "https://", "ftp://")):
@@ -85,8 +86,12 @@ def open_source(name: str) -> BinaryIO:
 
     try:
         found: BinaryIO = urllib.request.urlopen(name, timeout=60)
+    except urllib.error.HTTPError as error:
+        raise Failure(f"{what}failed to GET {name} with status {error.code} {error.reason}") from None
     except (urllib.error.URLError, OSError) as error:
-        raise Failure(f"Error response from daemon: {getattr(error, 'reason', error)}") from None
+        cause = getattr(error, "reason", error)
+        text = (getattr(cause, "strerror", "") or str(cause)).lower()
+        raise Failure(f'{what}Get "{name}": {text}') from None
     return found
 
 

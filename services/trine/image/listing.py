@@ -37,7 +37,7 @@ def boolean(values: list[str], key: str) -> bool | None:
         return None
     kinds = {value in _TRUE for value in values}
     if any(value not in _TRUE + _FALSE for value in values) or len(kinds) > 1:
-        raise InvalidArgumentError(f"Invalid filter '{key}={values[0]}'")
+        raise InvalidArgumentError(f"Invalid filter '{key}=[{' '.join(values)}]'")
     return kinds.pop()
 
 

@@ -43,6 +43,7 @@ _UNPACK_RATIO = 100
 
 def translate(error: RegistryError, name: Reference) -> EngineError:
     """Return the error Docker shows for what a registry answered to a pull or push of ``name``."""
+    shown = f"{name.familiar_name}@{name.digest}" if name.digest else name.familiar
     if error.code == "DENIED":
         return PermissionDeniedError(
             f"pull access denied for {name.familiar_name}, repository does not exist or may require "
@@ -50,9 +51,7 @@ def translate(error: RegistryError, name: Reference) -> EngineError:
             reason="ACCESS_DENIED",
         )
     if error.code in ("MANIFEST_UNKNOWN", "TAG_UNKNOWN"):
-        return NotFoundError(
-            f"manifest for {name.familiar} not found: {error.text}", reason="NO_SUCH_MANIFEST"
-        )
+        return NotFoundError(f"manifest for {shown} not found: {error.text}", reason="NO_SUCH_MANIFEST")
     if error.code == "NAME_UNKNOWN":
         return NotFoundError(
             f"repository {name.familiar_name} not found: {error.text}", reason="NO_SUCH_REPOSITORY"
@@ -60,9 +59,7 @@ def translate(error: RegistryError, name: Reference) -> EngineError:
     if error.code == "UNAUTHORIZED":
         return UnauthenticatedError(error.text)
     if error.status == 404:
-        return NotFoundError(
-            f"manifest for {name.familiar} not found: {error.text}", reason="NO_SUCH_MANIFEST"
-        )
+        return NotFoundError(f"manifest for {shown} not found: {error.text}", reason="NO_SUCH_MANIFEST")
     return UnavailableError(error.text if error.code else f'Get "{error.url}": {error.text}')
 
 
@@ -76,6 +73,8 @@ def pull_one(
 ) -> Pulled:
     """Pull one tag or digest from the first endpoint that has it. Raises EngineError."""
     wanted = spec.parse_platform(platform)
+    if name.name == "docker.io/library/scratch":
+        raise InvalidArgumentError("'scratch' is a reserved name")
     failure: EngineError | None = None
     for endpoint in store.registry.endpoints(name.domain):
         registry = Registry(

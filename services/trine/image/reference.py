@@ -122,6 +122,8 @@ def parse_tagged(text: str) -> Reference:
     found = parse(text)
     if found.digest:
         raise _invalid("refusing to create a tag with a digest reference")
+    if found.familiar.partition(":")[0] == "sha256":
+        raise _invalid("refusing to create an ambiguous tag using digest algorithm as name")
     return found.with_default_tag()
 
 

@@ -163,8 +163,14 @@ class Session:
         """The header value that worked last, or empty."""
         return self._authorization
 
-    def use_next_url(self) -> bool:
-        """After a failed first contact: go on to plain http where that is allowed."""
+    def use_next_url(self, failed: str) -> bool:
+        """After a failed first contact at ``failed``: go on to plain http where that is allowed."""
+        with self._lock:
+            return self._use_next_url(failed)
+
+    def _use_next_url(self, failed: str) -> bool:
+        if not failed.startswith(self.url + "/"):
+            return True  # another thread of this operation has gone on meanwhile
         host, urls = self.endpoint.host, self.endpoint.urls
         known = self.settings.schemes.get(host)
         if known is not None and not self.url.startswith(known + ":"):
@@ -269,7 +275,7 @@ class Requests:
                     self.close()
                     operation.check()
                     attempt += 1
-                    if "://" not in path and self.registry.use_next_url():
+                    if "://" not in path and self.registry.use_next_url(url):
                         continue
                     refused = isinstance(
                         error, (ConnectionRefusedError, socket.gaierror, ssl.SSLError, TimeoutError)

@@ -26,12 +26,12 @@ SPEC = Spec(
 def run(app: App, values: Values) -> int:
     """Remove build cache; returns the exit status, raises Failure."""
     from trine.cli import pruning
-    from trine.cli.failure import Failure
 
-    if values.changed("keep-storage"):
-        raise Failure("--keep-storage is not supported by trine")
     kind = "all build cache" if values["all"] else "all dangling build cache"
     if not pruning.agreed(values, f"This will remove {kind}.", " "):
+        return 0
+    if values["keep-storage"]:  # cache entries take no space of their own: it is always kept
+        pruning.reclaimed(0)
         return 0
     request = {"all": values["all"], "filters": values["filter"]}
     answer = app.client.call("ImageService.PruneBuildCache", request)

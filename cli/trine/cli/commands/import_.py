@@ -18,7 +18,6 @@ SPEC = Spec(
         ("", "platform", "string", "Set platform if server is multi-platform capable"),
     ),
     minimum=1,
-    maximum=2,
     aliases=(
         "image import",
         "import",
@@ -32,15 +31,19 @@ def run(app: App, values: Values) -> int:
     from trine.cli.files import open_source, send_file
     from trine.cli.opts import references
 
-    source, *rest = values.arguments
+    source, *rest = values.arguments  # Docker too looks at no more than two
     reference = rest[0] if rest else ""
     if reference and (wrong := references.valid(reference)):
         raise Failure(wrong)
+    message = values["message"]
     with open_source(source) as file:
+        if "://" in source:
+            print(f"Downloading from {source}")
+            message = message or f"Imported from {source}"
         call = app.client.start("ImageService.ImportImage")
         options = {
             "reference": reference,
-            "message": values["message"],
+            "message": message,
             "changes": values["change"],
             "platform": values["platform"],
         }

@@ -34,9 +34,9 @@ def run(app: App, values: Values) -> int:
     server = server_name(values.arguments)
     password = values["password"]
     if password:
-        warn("WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
         if values["password-stdin"]:
             raise Failure("conflicting options: cannot specify both --password and --password-stdin")
+        warn("WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
     if values["password-stdin"]:
         if not values["username"]:
             raise Failure("the --password-stdin option requires --username to be set")

@@ -32,5 +32,7 @@ def run(app: App, values: Values) -> int:
         if wrong and not (name is source and "cannot specify 64-byte" in wrong):
             shown = quoted(name)
             raise Failure(f"Error parsing reference: {shown} is not a valid repository/tag: {wrong}")
+    if "@" in target:
+        raise Failure("refusing to create a tag with a digest reference")
     app.client.call("ImageService.TagImage", {"source": source, "target": target})
     return 0

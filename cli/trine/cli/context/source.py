@@ -45,7 +45,8 @@ def open_source(context: str, dockerfile: str) -> Source:
     if context.startswith(("http://", "https://")) and not context.endswith(".git"):
         from trine.cli.files import open_source as open_url
 
-        return _stream(open_url(context), dockerfile)
+        what = f"unable to prepare context: unable to download remote context {context}: "
+        return _stream(open_url(context, what), dockerfile)
     if context.startswith(("git://", "git@", "github.com/", "http://", "https://")):
         raise Failure("unable to prepare context: trine does not clone git repositories: clone it first")
     return _directory(context, dockerfile)

@@ -50,7 +50,7 @@ def _until(filters: list[str]) -> int | None:
     for text in filters:
         name, _, value = text.partition("=")
         if name not in ("until", "unused-for"):
-            raise InvalidArgumentError(f"invalid filter '{name}'")
+            raise InvalidArgumentError(f"failed to prune build cache: Invalid filter '{name}'")
         try:
             before = time.time_ns() - parse_duration(value)
         except ValueError as error:
