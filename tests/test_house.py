@@ -38,7 +38,9 @@ LEAN = {
     "trine/runtime/packets.py",
     "trine/runtime/pid1.py",
     "trine/runtime/reactor.py",
+    "trine/runtime/rehearsal.py",
     "trine/runtime/rootfs.py",
+    "trine/runtime/shim_create.py",
     "trine/runtime/shim_peer.py",
     "trine/runtime/shim_process.py",
     "trine/runtime/shim_requests.py",
@@ -70,6 +72,51 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level:
             pytest.fail(f"{path}: relative import; write the whole name")
     return found
+
+
+def _is_for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _runtime_imports(path: Path, modules: dict[str, Path]) -> set[Path]:
+    """Return our files that a file imports when it runs, in functions too, but not for types alone."""
+    found: set[Path] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text(), str(path))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                # "from trine.engine import health" names a file, "from trine.engine.start import x" too.
+                target = modules.get(f"{node.module}.{alias.name}") or modules.get(node.module)
+                if target is not None:
+                    found.add(target)
+        elif isinstance(node, ast.Import):
+            found.update(modules[alias.name] for alias in node.names if alias.name in modules)
+        if not _is_for_types_only(node):
+            waiting.extend(ast.iter_child_nodes(node))
+    return found - {path}
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """Of two files one knows the other: who reads one can stop there. An import in a function counts."""
+    modules = {".".join(name.with_suffix("").parts): path for path, name in SOURCES.items()}
+    knows = {path: _runtime_imports(path, modules) for path in SOURCES}
+    done: set[Path] = set()
+    way: list[Path] = []
+
+    def follow(path: Path) -> None:
+        if path in way:
+            circle = [str(SOURCES[p]) for p in way[way.index(path) :]]
+            pytest.fail(f"imports in a circle: {' -> '.join(circle)}")
+        if path in done:
+            return
+        way.append(path)
+        for other in sorted(knows[path]):
+            follow(other)
+        done.add(way.pop())
+
+    for path in sorted(SOURCES):
+        follow(path)
 
 
 @pytest.mark.parametrize("path", sorted(SOURCES), ids=lambda p: str(SOURCES[p]))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from trine.cli import progress, terminal
-from trine.cli.text import functions, table, templates, times, units
+from trine.cli.text import columns, functions, table, templates, times, units
+from trine.cli.text.values import GoMap, TemplateError
 from trine.cli.views import rows
 from trine.cli.wire import Message
 
@@ -43,10 +44,10 @@ def test_times() -> None:
 
 
 def test_table_is_aligned_as_tabwriter() -> None:
-    assert table.aligned([["A", "B"], ["a much longer cell", "b"]]) == (
+    assert columns.aligned([["A", "B"], ["a much longer cell", "b"]]) == (
         "A                    B\na much longer cell   b\n"
     )
-    assert table.aligned([["ID", "X"], ["1", "y"]]) == "ID        X\n1         y\n"
+    assert columns.aligned([["ID", "X"], ["1", "y"]]) == "ID        X\n1         y\n"
 
 
 def state(status: str, **more: Any) -> Message:
@@ -99,9 +100,9 @@ DATA: dict[str, Any] = {
     "Id": "abc",
     "Name": "/box",
     "State": {"Running": True, "Pid": 7},
-    "Config": {"Labels": templates.GoMap({"b": "two", "a": "1"}), "Env": ["K=v", "P=q"], "Cmd": None},
+    "Config": {"Labels": GoMap({"b": "two", "a": "1"}), "Env": ["K=v", "P=q"], "Cmd": None},
     "Args": ["-c", "x y"],
-    "Networks": templates.GoMap({"n2": {"IP": "2"}, "n1": {"IP": "1"}}),
+    "Networks": GoMap({"n2": {"IP": "2"}, "n1": {"IP": "1"}}),
 }
 
 
@@ -132,7 +133,7 @@ DATA: dict[str, Any] = {
 )
 def test_templates(source: str, text: str | None) -> None:
     if text is None:
-        with pytest.raises(templates.TemplateError):
+        with pytest.raises(TemplateError):
             templates.parse(source).render(DATA)
     else:
         assert templates.parse(source).render(DATA) == text
@@ -149,19 +150,19 @@ def test_templates(source: str, text: str | None) -> None:
     ],
 )
 def test_templates_that_cannot_be_parsed(source: str, message: str) -> None:
-    with pytest.raises(templates.TemplateError, match=message):
+    with pytest.raises(TemplateError, match=message):
         templates.parse(source)
 
 
 def test_missing_field_is_told_as_go_does() -> None:
-    with pytest.raises(templates.TemplateError) as caught:
+    with pytest.raises(TemplateError) as caught:
         templates.parse("{{.NoSuchField}}").render(DATA)
     assert str(caught.value) == (
         'template: :1:2: executing "" at <.NoSuchField>: map has no entry for key "NoSuchField"'
     )
 
 
-COLUMNS: table.Columns = {
+COLUMNS: columns.Columns = {
     "Name": ("NAME", lambda row: row["n"]),
     "Label": ("", lambda row: lambda name: row["l"].get(name, "")),
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trine.cli.client import Client, DaemonError, UnreachableError
+from trine.cli.client import Client, DaemonError
+from trine.cli.failure import UnreachableError
 from trine.cli.transport import hpack, huffman
 
 MEGABYTE = 1024 * 1024

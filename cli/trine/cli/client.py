@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trine.cli import wire
-from trine.cli.failure import Failure
+from trine.cli.failure import Failure, UnreachableError
 from trine.cli.transport.http2 import Connection, Stream, TransportError
 from trine.v1.schema import METHODS
 
@@ -44,10 +44,6 @@ class DaemonError(Failure):
         self.daemon_message = message
         self.reason = reason
         self.metadata = metadata
-
-
-class UnreachableError(Failure):
-    """No daemon answers at the address."""
 
 
 def _percent_decoded(text: str) -> str:

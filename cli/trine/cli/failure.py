@@ -10,3 +10,7 @@ class Failure(Exception):
         """Keep both; an empty message prints nothing (the status of a container, say)."""
         super().__init__(message)
         self.status = status
+
+
+class UnreachableError(Failure):
+    """No daemon answers at the address."""

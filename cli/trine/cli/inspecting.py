@@ -91,14 +91,15 @@ def inspect(names: Sequence[str], form: str, find: Find) -> int:
 
     Raises UnreachableError, Failure for a wrong template.
     """
-    from trine.cli.client import UnreachableError
+    from trine.cli.failure import UnreachableError
     from trine.cli.text import templates
+    from trine.cli.text.values import TemplateError
 
     template = None
     if form not in ("", "json"):
         try:
             template = templates.parse(form.replace("\\n", "\n").replace("\\t", "\t"))
-        except templates.TemplateError as error:
+        except TemplateError as error:
             raise Failure(f"template parsing error: {error}", 64) from None
     found: list[dict[str, Any]] = []
     failures: list[str] = []
@@ -117,7 +118,7 @@ def inspect(names: Sequence[str], form: str, find: Find) -> int:
         lines: list[str] = []
         try:
             lines = [template.render(with_zeros(value)) for value in found]
-        except templates.TemplateError as error:
+        except TemplateError as error:
             failures.append(f"template parsing error: {error}")
         sys.stdout.write("".join(line + "\n" for line in lines) or "\n")
     else:

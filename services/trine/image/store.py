@@ -25,7 +25,7 @@ from trine.image import gc, reference, spec
 from trine.image.content import Content, copy_range
 from trine.image.endpoints import RegistrySettings
 from trine.image.metadata import Catalog
-from trine.image.models import Blob, Credentials, Emit, Image, Layer, Pulled, Snapshot
+from trine.image.models import Blob, Image, Layer, Snapshot
 from trine.image.operation import KeyedLocks, Operation
 from trine.image.snapshots import Snapshots
 from trine.image.workers import Workers
@@ -247,20 +247,6 @@ class ImageStore:
         parsed = reference.parse(name).with_default_tag()
         with self.catalog.database.transaction() as db:
             self.catalog.drop_name(db, parsed)
-
-    def pull(
-        self,
-        name: str,
-        operation: Operation,
-        emit: Emit,
-        *,
-        platform: str = "",
-        auth: Credentials | None = None,
-    ) -> Pulled:
-        """Pull one reference, telling ``emit`` Docker's lines and layer states. Raises EngineError."""
-        from trine.image.pull import pull_one
-
-        return pull_one(self, reference.parse(name).with_default_tag(), operation, emit, platform, auth)
 
     # --- layers -----------------------------------------------------------------------------
     def layer(self, diff_id: str) -> Layer | None:

@@ -37,6 +37,7 @@ def run(app: App, values: Values) -> int:
     import sys
 
     from trine.cli.text import templates
+    from trine.cli.text.values import TemplateError
     from trine.cli.views.events import as_docker, line_of
 
     request = {
@@ -48,7 +49,7 @@ def run(app: App, values: Values) -> int:
     source = "{{json .}}" if form == "json" else form
     try:
         template = templates.parse(source) if source else None
-    except templates.TemplateError as error:
+    except TemplateError as error:
         from trine.cli.failure import Failure
 
         raise Failure(f"Error parsing format: {error}", 64) from None

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trine.cli.app import App
     from trine.cli.flags import Values
-    from trine.cli.text.table import Columns
+    from trine.cli.text.columns import Columns
     from trine.cli.wire import Message
 
 SPEC = Spec(

@@ -182,7 +182,7 @@ def result_of(wait: Call, told: int | None) -> int:
 
     When the daemon has gone meanwhile, what the container's shim told is taken.
     """
-    from trine.cli.client import UnreachableError
+    from trine.cli.failure import UnreachableError
 
     try:
         return _waited(wait)

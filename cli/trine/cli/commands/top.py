@@ -25,7 +25,7 @@ def run(app: App, values: Values) -> int:
     """Show processes; returns the exit status, raises Failure."""
     import sys
 
-    from trine.cli.text.table import aligned
+    from trine.cli.text.columns import aligned
 
     name, *arguments = values.arguments
     answer = app.client.call(

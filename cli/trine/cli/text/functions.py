@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from trine.cli.text.templates import NO_VALUE, GoMap, NilList, TemplateError
+from trine.cli.text.values import NO_VALUE, GoMap, NilList, TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

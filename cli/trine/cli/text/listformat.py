@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from trine.cli.failure import Failure
-from trine.cli.text import table, templates
+from trine.cli.text import templates
+from trine.cli.text.columns import aligned
+from trine.cli.text.values import TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from trine.cli.text.table import Columns
+    from trine.cli.text.columns import Columns
 
 
 class _Row:
@@ -56,13 +58,13 @@ def render(form: str, columns: Columns, rows: list[Any]) -> str:
     source = source.replace("\\t", "\t").replace("\\n", "\n")
     try:
         template = templates.parse(source)
-    except templates.TemplateError as error:
+    except TemplateError as error:
         raise Failure(f"template parsing error: {error}", 64 if heads else 1) from None
     try:
         lines = [template.render(_Row(columns, row)) for row in rows]
         if not heads:
             return "".join(line + "\n" for line in lines)
         lines.insert(0, template.render(_Heads(columns)))
-    except templates.TemplateError as error:
+    except TemplateError as error:
         raise Failure(f"failed to execute template: {error}") from None
-    return table.aligned([part.split("\t") for line in lines for part in line.split("\n")])
+    return aligned([part.split("\t") for line in lines for part in line.split("\n")])

@@ -6,6 +6,7 @@ import sys
 
 from trine.cli.failure import Failure
 from trine.cli.text import templates
+from trine.cli.text.values import TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ def render(form: str, value: Any) -> None:
     source = "{{json .}}" if form == "json" else form
     try:
         template = templates.parse(source.replace("\\n", "\n").replace("\\t", "\t"))
-    except templates.TemplateError as error:
+    except TemplateError as error:
         raise Failure(f"template parsing error: {error}", 64) from None
     try:
         sys.stdout.write(template.render(value) + "\n")
-    except templates.TemplateError as error:
+    except TemplateError as error:
         raise Failure(f"template parsing error: {error}") from None

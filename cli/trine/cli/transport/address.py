@@ -50,7 +50,7 @@ def connect_tcp(host: str, tls: dict[str, str] | None) -> Connection:
     """
     import ssl
 
-    from trine.cli.client import UnreachableError
+    from trine.cli.failure import UnreachableError
 
     name, port = split_host_port(host[len("tcp://") :])
     if tls is None:
@@ -80,7 +80,7 @@ def _refuse_plain(host: str, name: str, port: int) -> None:
     """Say that nothing listens, when that is so, before talking of TLS; raises UnreachableError."""
     import socket
 
-    from trine.cli.client import UnreachableError
+    from trine.cli.failure import UnreachableError
 
     try:
         socket.create_connection((name, port), timeout=10).close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trine.cli.text.templates import GoMap
 from trine.cli.text.times import rfc3339_nano
+from trine.cli.text.values import GoMap
 from trine.cli.views import host_config
 from trine.cli.views.rows import state_name
 

@@ -8,7 +8,7 @@ from trine.cli.views import images, rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from trine.cli.text.table import Columns
+    from trine.cli.text.columns import Columns
     from trine.cli.wire import Message
 
     Row = tuple[str, int, int, int, int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trine.cli.text import times
-from trine.cli.text.templates import GoMap, Shaped
+from trine.cli.text.values import GoMap, Shaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

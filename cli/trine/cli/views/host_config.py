@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trine.cli.text.templates import GoMap
+from trine.cli.text.values import GoMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trine.cli.text.templates import GoMap
 from trine.cli.text.times import local_rfc3339_nano, rfc3339_nano
+from trine.cli.text.values import GoMap
 from trine.cli.views.container import health_check
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trine.cli.text.table import Columns
+    from trine.cli.text.columns import Columns
     from trine.cli.wire import Message
 
     Row = tuple[str, str, str, Message]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trine.cli.text.templates import GoMap
 from trine.cli.text.units import binary_size
+from trine.cli.text.values import GoMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

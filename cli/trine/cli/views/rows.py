@@ -8,7 +8,7 @@ from trine.cli.text.units import ellipsis, human_duration, human_size, short_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from trine.cli.text.table import Columns
+    from trine.cli.text.columns import Columns
     from trine.cli.wire import Message
 
 CONTAINER_COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]

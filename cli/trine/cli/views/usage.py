@@ -10,7 +10,7 @@ from trine.cli.text.units import binary_size, human_size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trine.cli.app import App
-    from trine.cli.text.table import Columns
+    from trine.cli.text.columns import Columns
     from trine.cli.wire import Message
 
 _USUAL = ["Container", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"]

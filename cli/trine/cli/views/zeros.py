@@ -6,7 +6,7 @@ is <nil> and ``{{.Config.Labels}}`` map[], not an error.
 
 from __future__ import annotations
 
-from trine.cli.text.templates import GoStruct, NilList, NilMap
+from trine.cli.text.values import GoStruct, NilList, NilMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

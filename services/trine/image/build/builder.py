@@ -29,6 +29,7 @@ from trine.image.build.shell_words import ExpansionError, expand
 from trine.image.build.stage import StageRun, Workshop
 from trine.image.models import Image, LayerStatus, Line
 from trine.image.operation import Operation
+from trine.image.pull import pull_one
 from trine.image.store import ImageStore, Lease
 from trine.kit.errors import CancelledError, ConflictError, EngineError, InvalidArgumentError, NotFoundError
 
@@ -252,12 +253,13 @@ class Build:
             if found is not None:
                 return found
         parsed = reference.parse(name)
-        pulled = self._store.pull(
-            name,
+        pulled = pull_one(
+            self._store,
+            parsed.with_default_tag(),
             self._operation,
             self._tell_pull,
-            platform=platform,
-            auth=self._options.credentials.get(parsed.domain),
+            platform,
+            self._options.credentials.get(parsed.domain),
         )
         try:
             return self._store.image(pulled.image_id)
