@@ -19,8 +19,9 @@ from pathlib import Path
 
 from trine.kit.errors import ConflictError, InternalError, InvalidArgumentError
 from trine.kit.logs import get_logger
-from trine.linux import netconntrack, netlink, netns
+from trine.linux import netlink, netns
 from trine.linux.netlink import Interface, Link, Message, Netlink, NetlinkError
+from trine.network import conntrack
 from trine.network.firewall.restore import finish_dns_redirect, start_dns_redirect
 from trine.network.ipam import random_mac
 from trine.network.model import Endpoint, Net, Network, Sandbox
@@ -355,10 +356,10 @@ class Links:
         finally:
             os.close(namespace)
 
-    def forget_udp(self, ports: Collection[int]) -> None:
+    def forget_udp(self, ports: Collection[int], versions: Collection[int]) -> None:
         """Forget tracked UDP flows to host ports that were published or withdrawn just now."""
         try:
-            netconntrack.forget_udp(ports)
+            conntrack.forget_udp(ports, versions)
         except OSError as error:
             get_logger("links").warning("cannot forget UDP flows", error=str(error))
 

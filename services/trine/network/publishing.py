@@ -40,11 +40,11 @@ class Publisher:
         state: State,
         holder: PortHolder,
         firewall: Firewall | None,
-        forget_udp: Callable[[set[int]], Awaitable[None]],
+        forget_udp: Callable[[set[int], list[int]], Awaitable[None]],
     ) -> None:
         """``firewall`` is None with --iptables=false: then the holder relays everything.
 
-        ``forget_udp`` makes the kernel forget tracked flows to host ports (netconntrack).
+        ``forget_udp`` makes the kernel forget tracked flows to host ports (conntrack).
         """
         self._state, self._holder, self._firewall = state, holder, firewall
         self._forget_udp = forget_udp
@@ -97,8 +97,9 @@ class Publisher:
     async def _forget(self, sandbox: Sandbox) -> None:
         """Make old flows meet the new rules: a client that sends all the time keeps its flow tracked."""
         ports = {port.host_port for port in sandbox.ports if port.protocol == "udp"}
-        if ports:
-            await self._forget_udp(ports)
+        versions = [version for version in (4, 6) if sandbox_rules(sandbox, self._state, version)]
+        if ports and versions:
+            await self._forget_udp(ports, versions)
 
     async def unredirect(self, sandbox: Sandbox) -> None:
         """Delete the firewall rules of a sandbox's ports, which stay held."""

@@ -95,8 +95,8 @@ class NetworkProgram:
         sandboxes = self.state.sandboxes.values()
         return networks, [rule for s in sandboxes for rule in sandbox_rules(s, self.state, version)]
 
-    async def _forget_udp(self, ports: set[int]) -> None:
-        await self.call(lambda: self._links.forget_udp(ports))
+    async def _forget_udp(self, ports: set[int], versions: list[int]) -> None:
+        await self.call(lambda: self._links.forget_udp(ports, versions))
 
     async def _holder_is_fresh(self) -> None:
         await self.sandboxes.tell_everything()
