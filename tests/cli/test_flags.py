@@ -64,7 +64,7 @@ def test_lists_aliases_and_the_end_of_flags() -> None:
 
 def test_deprecated_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert got("--old", "3", "x")["last"] == 3
-    assert capsys.readouterr().err == "Flag --old has been deprecated, use --last instead\n"
+    assert capsys.readouterr().out == "Flag --old has been deprecated, use --last instead\n"
 
 
 def test_arguments_end_flags_when_not_interspersed() -> None:

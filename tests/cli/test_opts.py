@@ -218,7 +218,7 @@ def test_mounts_refuse(text: str, message: str) -> None:
     ("text", "kind", "source", "target", "read_only", "bind"),
     [
         ("/a", "volume", None, "/a", False, ""),
-        ("v:/a", "volume", "v", "/a", False, "v:/a"),
+        ("vo:/a", "volume", "vo", "/a", False, "vo:/a"),
         ("/h:/a:ro", "bind", "/h", "/a", True, "/h:/a:ro"),
         ("/h:/a:rw,z,rshared", "bind", "/h", "/a", False, "/h:/a:rw,z,rshared"),
     ],

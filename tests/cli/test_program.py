@@ -100,9 +100,9 @@ def test_output(engine: str, words: tuple[str, ...], out: str) -> None:
         ),
         (("run", "-it", "x"), 1, "the input device is not a TTY\n"),
         (
-            ("run", "--gpus", "all", "x"),
+            ("run", "--annotation", "a=b", "x"),
             125,
-            "trine: --gpus is not supported by trine\n\nRun 'trine run --help' for more information\n",
+            "trine: --annotation is not supported by trine\n\nRun 'trine run --help' for more information\n",
         ),
         (("rename", "a", ""), 1, "Error: Neither old nor new names may be empty\n"),
         (("update", "x"), 1, "you must provide one or more flags when using this command\n"),

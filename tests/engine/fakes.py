@@ -298,6 +298,9 @@ class FakeRuntime(runtime_pb2_grpc.RuntimeServiceServicer):
     async def UpdateRuntimeContainer(self, request: Any, context: Any) -> Any:
         return R.UpdateRuntimeContainerResponse()
 
+    async def CheckResources(self, request: R.CheckResourcesRequest, context: Any) -> Any:
+        return R.CheckResourcesResponse(resources=request.resources)
+
     async def DeleteRuntimeContainer(self, request: R.DeleteRuntimeContainerRequest, context: Any) -> Any:
         container = self.world.containers.pop(request.id, None)
         if container is not None:

@@ -52,7 +52,7 @@ def test_a_column_that_is_no_number() -> None:
     [
         ("-o ppid=PID", 'specifying "ppid=PID" is not allowed'),
         ("-o cmd", "Couldn't find PID field in ps output"),
-        ("--no-such-option", "error: unknown gnu long option"),
+        ("--no-such-option", "ps: error: unknown gnu long option"),
         ("-o pid\0", "ps: invalid argument"),
     ],
 )

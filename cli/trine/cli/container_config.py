@@ -10,27 +10,9 @@ if TYPE_CHECKING:
 
     from trine.cli.flags import Values
 
-# Flags Docker has for other systems or that the engine does not carry: refused, not ignored.
-_UNSUPPORTED = [
-    "annotation",
-    "blkio-weight-device",
-    "cpu-count",
-    "cpu-percent",
-    "cpu-rt-period",
-    "cpu-rt-runtime",
-    "device-read-bps",
-    "device-read-iops",
-    "device-write-bps",
-    "device-write-iops",
-    "gpus",
-    "health-start-interval",
-    "io-maxbandwidth",
-    "io-maxiops",
-    "isolation",
-    "link-local-ip",
-    "storage-opt",
-    "use-api-socket",
-]
+# Flags that the engine does not carry: refused, not ignored.
+_UNSUPPORTED = ("annotation", "health-start-interval", "link-local-ip", "use-api-socket")
+_WINDOWS = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
 _DEFAULT_NETWORKS = ("default", "bridge", "host", "none")
 
 
@@ -43,6 +25,12 @@ def config_of(values: Values) -> dict[str, Any]:
 
     Raises ConfigError for what Docker's client refuses, opts.mounts.DaemonText for what its daemon does.
     """
+    for name in _WINDOWS:
+        if values.changed(name):
+            raise Failure(
+                f'"--{name}" is only supported on a Trine daemon running on windows, '
+                "but the Trine daemon is running on linux"
+            )
     for name in _UNSUPPORTED:
         if values.changed(name):
             raise ConfigError(f"--{name} is not supported by trine")
@@ -101,6 +89,9 @@ def _process(values: Values, config: dict[str, Any]) -> None:
         oom_score_adjustment=values["oom-score-adj"],
         shm_size_bytes=values["shm-size"],
         sysctls=dict(values["sysctl"]),
+        device_requests=values["gpus"],
+        storage_options=_storage_options(values["storage-opt"]),
+        isolation=values["isolation"],
     )
     config["stdin_once"] = config["open_stdin"] and config["attach_stdin"]
     if values.changed("entrypoint"):
@@ -110,6 +101,16 @@ def _process(values: Values, config: dict[str, Any]) -> None:
     if config["auto_remove"] and config["restart_policy"]["name"] not in ("", "no"):
         raise ConfigError("conflicting options: cannot specify both --restart and --rm")
     _log(values, config)
+
+
+def _storage_options(pairs: list[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError("invalid storage option")
+        options[name] = value
+    return options
 
 
 def _labels(values: Values) -> dict[str, str]:
@@ -153,7 +154,7 @@ def _mounts(values: Values, config: dict[str, Any]) -> None:
 
     found: list[dict[str, Any]] = []
     binds: list[str] = []
-    for text in values["volume"]:
+    for text in dict.fromkeys(values["volume"]):  # twice the same is once, as in Docker
         try:
             mount, bind = mounts.parse_volume(text)
         except mounts.DaemonText:
@@ -260,6 +261,13 @@ def resources(values: Values) -> dict[str, Any]:
         "memory_swappiness": max(0, swappiness),
         "memory_swappiness_set": swappiness != -1,
         "oom_kill_disable": values.get("oom-kill-disable", False),
+        "cpu_realtime_period_micros": values["cpu-rt-period"],
+        "cpu_realtime_runtime_micros": values["cpu-rt-runtime"],
+        "blkio_weight_devices": values.get("blkio-weight-device", []),
+        "device_read_bps": values.get("device-read-bps", []),
+        "device_write_bps": values.get("device-write-bps", []),
+        "device_read_iops": values.get("device-read-iops", []),
+        "device_write_iops": values.get("device-write-iops", []),
     }
 
 

@@ -43,6 +43,13 @@ def create(app: App, values: Values, config: dict[str, Any]) -> str:
     wrong = references.valid(image)
     if wrong and not references.is_id(image):
         raise Failure(wrong)
+    if values["platform"]:
+        from trine.cli.opts.platforms import normalised
+
+        try:
+            config["platform"] = normalised(values["platform"], os.uname().machine)
+        except ValueError as error:
+            raise Failure(str(error)) from None
     for server in config.get("dns_servers", ()):
         if server.startswith("127.") or server == "::1":
             warn(f"WARNING: Localhost DNS setting (--dns={server}) may fail in containers.")
@@ -67,9 +74,8 @@ def create(app: App, values: Values, config: dict[str, Any]) -> str:
             with open(cid_file, "x", encoding="ascii") as file:
                 file.write(identifier)
         except OSError as error:
-            raise Failure(
-                f"failed to create the container ID file: {(error.strerror or '').lower()}"
-            ) from None
+            reason = (error.strerror or "").lower()
+            raise Failure(f"failed to create the container ID file: open {cid_file}: {reason}") from None
     return identifier
 
 

@@ -244,7 +244,8 @@ def _set(rows: dict[str, Row], values: Values, row: Row, text: str) -> None:
     usage = row[3]
     if usage[:1] in ("=", "!"):
         if usage[0] == "!":
-            sys.stderr.write(f"Flag --{row[1]} has been deprecated, use --{usage[1:]} instead\n")
+            # pflag says it where help would go, which cobra has set to standard output.
+            sys.stdout.write(f"Flag --{row[1]} has been deprecated, use --{usage[1:]} instead\n")
         row = rows[usage[1:]]
     try:
         values.put(row, _value(row, text))

@@ -282,6 +282,26 @@ class ContainerConfig(message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @typing.final
+    class StorageOptionsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IMAGE_FIELD_NUMBER: builtins.int
     ENTRYPOINT_FIELD_NUMBER: builtins.int
     ENTRYPOINT_SET_FIELD_NUMBER: builtins.int
@@ -342,6 +362,9 @@ class ContainerConfig(message.Message):
     VOLUME_DRIVER_FIELD_NUMBER: builtins.int
     CONSOLE_ROWS_FIELD_NUMBER: builtins.int
     CONSOLE_COLUMNS_FIELD_NUMBER: builtins.int
+    DEVICE_REQUESTS_FIELD_NUMBER: builtins.int
+    STORAGE_OPTIONS_FIELD_NUMBER: builtins.int
+    ISOLATION_FIELD_NUMBER: builtins.int
     image: builtins.str
     """as the user wrote it"""
     entrypoint_set: builtins.bool
@@ -410,6 +433,8 @@ class ContainerConfig(message.Message):
     """initial terminal size"""
     console_columns: builtins.int
     """initial terminal size"""
+    isolation: builtins.str
+    """--isolation, kept as told"""
     @builtins.property
     def entrypoint(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """--entrypoint"""
@@ -514,6 +539,14 @@ class ContainerConfig(message.Message):
     def binds(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """--volume as written, for inspection"""
 
+    @builtins.property
+    def device_requests(self) -> containers.RepeatedCompositeFieldContainer[DeviceRequest]:
+        """--gpus"""
+
+    @builtins.property
+    def storage_options(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """--storage-opt"""
+
     def __init__(
         self,
         *,
@@ -577,10 +610,75 @@ class ContainerConfig(message.Message):
         volume_driver: builtins.str = ...,
         console_rows: builtins.int = ...,
         console_columns: builtins.int = ...,
+        device_requests: abc.Iterable[DeviceRequest] | None = ...,
+        storage_options: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        isolation: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["health_check", b"health_check", "log", b"log", "resources", b"resources", "restart_policy", b"restart_policy", "security", b"security"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["anonymous_volumes", b"anonymous_volumes", "attach_stderr", b"attach_stderr", "attach_stdin", b"attach_stdin", "attach_stdout", b"attach_stdout", "auto_remove", b"auto_remove", "binds", b"binds", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "cmd", b"cmd", "console_columns", b"console_columns", "console_rows", b"console_rows", "devices", b"devices", "dns_options", b"dns_options", "dns_search", b"dns_search", "dns_servers", b"dns_servers", "domainname", b"domainname", "endpoints", b"endpoints", "entrypoint", b"entrypoint", "entrypoint_set", b"entrypoint_set", "env", b"env", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "health_check", b"health_check", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network_mode", b"network_mode", "oom_score_adjustment", b"oom_score_adjustment", "open_stdin", b"open_stdin", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "publish_all", b"publish_all", "read_only_root", b"read_only_root", "resources", b"resources", "restart_policy", b"restart_policy", "runtime", b"runtime", "security", b"security", "security_options", b"security_options", "shm_size_bytes", b"shm_size_bytes", "stdin_once", b"stdin_once", "stop_signal", b"stop_signal", "stop_timeout_seconds", b"stop_timeout_seconds", "stop_timeout_set", b"stop_timeout_set", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "user", b"user", "userns_mode", b"userns_mode", "uts_mode", b"uts_mode", "volume_driver", b"volume_driver", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["anonymous_volumes", b"anonymous_volumes", "attach_stderr", b"attach_stderr", "attach_stdin", b"attach_stdin", "attach_stdout", b"attach_stdout", "auto_remove", b"auto_remove", "binds", b"binds", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "cmd", b"cmd", "console_columns", b"console_columns", "console_rows", b"console_rows", "device_requests", b"device_requests", "devices", b"devices", "dns_options", b"dns_options", "dns_search", b"dns_search", "dns_servers", b"dns_servers", "domainname", b"domainname", "endpoints", b"endpoints", "entrypoint", b"entrypoint", "entrypoint_set", b"entrypoint_set", "env", b"env", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "health_check", b"health_check", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "isolation", b"isolation", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network_mode", b"network_mode", "oom_score_adjustment", b"oom_score_adjustment", "open_stdin", b"open_stdin", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "publish_all", b"publish_all", "read_only_root", b"read_only_root", "resources", b"resources", "restart_policy", b"restart_policy", "runtime", b"runtime", "security", b"security", "security_options", b"security_options", "shm_size_bytes", b"shm_size_bytes", "stdin_once", b"stdin_once", "stop_signal", b"stop_signal", "stop_timeout_seconds", b"stop_timeout_seconds", "stop_timeout_set", b"stop_timeout_set", "storage_options", b"storage_options", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "user", b"user", "userns_mode", b"userns_mode", "uts_mode", b"uts_mode", "volume_driver", b"volume_driver", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeviceRequest(message.Message):
+    """Devices asked for by what they can do, --gpus."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class OptionsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DRIVER_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    DEVICE_IDS_FIELD_NUMBER: builtins.int
+    CAPABILITIES_FIELD_NUMBER: builtins.int
+    OPTIONS_FIELD_NUMBER: builtins.int
+    driver: builtins.str
+    """empty: any"""
+    count: builtins.int
+    """-1: all"""
+    @builtins.property
+    def device_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """in place of a count"""
+
+    @builtins.property
+    def capabilities(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """all of them, "gpu" """
+
+    @builtins.property
+    def options(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """of the driver"""
+
+    def __init__(
+        self,
+        *,
+        driver: builtins.str = ...,
+        count: builtins.int = ...,
+        device_ids: abc.Iterable[builtins.str] | None = ...,
+        capabilities: abc.Iterable[builtins.str] | None = ...,
+        options: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["capabilities", b"capabilities", "count", b"count", "device_ids", b"device_ids", "driver", b"driver", "options", b"options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -726,6 +824,26 @@ class MountPoint(message.Message):
 class Container(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class NetworkIdsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     CREATED_AT_UNIX_NANOS_FIELD_NUMBER: builtins.int
@@ -747,6 +865,8 @@ class Container(message.Message):
     REQUESTED_FIELD_NUMBER: builtins.int
     PLATFORM_FIELD_NUMBER: builtins.int
     NETWORKS_FIELD_NUMBER: builtins.int
+    LINKS_FIELD_NUMBER: builtins.int
+    NETWORK_IDS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """64 hex"""
     name: builtins.str
@@ -807,6 +927,14 @@ class Container(message.Message):
     def networks(self) -> containers.RepeatedCompositeFieldContainer[network_pb2.EndpointRequest]:
         """networks it is on, also when stopped"""
 
+    @builtins.property
+    def links(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """legacy links in force, "/database:/web/db" """
+
+    @builtins.property
+    def network_ids(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """name to id of the networks of its last run"""
+
     def __init__(
         self,
         *,
@@ -831,10 +959,12 @@ class Container(message.Message):
         requested: ContainerConfig | None = ...,
         platform: builtins.str = ...,
         networks: abc.Iterable[network_pb2.EndpointRequest] | None = ...,
+        links: abc.Iterable[builtins.str] | None = ...,
+        network_ids: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["config", b"config", "requested", b"requested", "root", b"root", "sandbox", b"sandbox", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["args", b"args", "config", b"config", "created_at_unix_nanos", b"created_at_unix_nanos", "exec_ids", b"exec_ids", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "networks", b"networks", "path", b"path", "platform", b"platform", "requested", b"requested", "resolv_conf_path", b"resolv_conf_path", "root", b"root", "sandbox", b"sandbox", "size_root_bytes", b"size_root_bytes", "size_rw_bytes", b"size_rw_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["args", b"args", "config", b"config", "created_at_unix_nanos", b"created_at_unix_nanos", "exec_ids", b"exec_ids", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "links", b"links", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "network_ids", b"network_ids", "networks", b"networks", "path", b"path", "platform", b"platform", "requested", b"requested", "resolv_conf_path", b"resolv_conf_path", "root", b"root", "sandbox", b"sandbox", "size_root_bytes", b"size_root_bytes", "size_rw_bytes", b"size_rw_bytes", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -931,22 +1061,26 @@ class StopContainerRequest(message.Message):
     CONTAINER_FIELD_NUMBER: builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
     TIMEOUT_SET_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
     container: builtins.str
     """name or unique id prefix"""
     timeout_seconds: builtins.int
     """-1: for ever"""
     timeout_set: builtins.bool
     """false: the container's own, or 10"""
+    signal: builtins.str
+    """empty: the container's own"""
     def __init__(
         self,
         *,
         container: builtins.str = ...,
         timeout_seconds: builtins.int = ...,
         timeout_set: builtins.bool = ...,
+        signal: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["container", b"container", "timeout_seconds", b"timeout_seconds", "timeout_set", b"timeout_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["container", b"container", "signal", b"signal", "timeout_seconds", b"timeout_seconds", "timeout_set", b"timeout_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -970,22 +1104,26 @@ class RestartContainerRequest(message.Message):
     CONTAINER_FIELD_NUMBER: builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
     TIMEOUT_SET_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
     container: builtins.str
     """name or unique id prefix"""
     timeout_seconds: builtins.int
     """-1: for ever"""
     timeout_set: builtins.bool
     """false: the container's own, or 10"""
+    signal: builtins.str
+    """empty: the container's own"""
     def __init__(
         self,
         *,
         container: builtins.str = ...,
         timeout_seconds: builtins.int = ...,
         timeout_set: builtins.bool = ...,
+        signal: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["container", b"container", "timeout_seconds", b"timeout_seconds", "timeout_set", b"timeout_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["container", b"container", "signal", b"signal", "timeout_seconds", b"timeout_seconds", "timeout_set", b"timeout_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1297,6 +1435,7 @@ class ContainerSummary(message.Message):
     NETWORKS_FIELD_NUMBER: builtins.int
     SIZE_RW_BYTES_FIELD_NUMBER: builtins.int
     SIZE_ROOT_BYTES_FIELD_NUMBER: builtins.int
+    LINK_NAMES_FIELD_NUMBER: builtins.int
     id: builtins.str
     """64 hex"""
     name: builtins.str
@@ -1337,6 +1476,10 @@ class ContainerSummary(message.Message):
     def networks(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """names"""
 
+    @builtins.property
+    def link_names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """more names, that legacy links give: "web/db" """
+
     def __init__(
         self,
         *,
@@ -1354,10 +1497,11 @@ class ContainerSummary(message.Message):
         networks: abc.Iterable[builtins.str] | None = ...,
         size_rw_bytes: builtins.int = ...,
         size_root_bytes: builtins.int = ...,
+        link_names: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["command", b"command", "created_at_unix_nanos", b"created_at_unix_nanos", "exposed_ports", b"exposed_ports", "id", b"id", "image", b"image", "image_id", b"image_id", "labels", b"labels", "mounts", b"mounts", "name", b"name", "networks", b"networks", "ports", b"ports", "size_root_bytes", b"size_root_bytes", "size_rw_bytes", b"size_rw_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["command", b"command", "created_at_unix_nanos", b"created_at_unix_nanos", "exposed_ports", b"exposed_ports", "id", b"id", "image", b"image", "image_id", b"image_id", "labels", b"labels", "link_names", b"link_names", "mounts", b"mounts", "name", b"name", "networks", b"networks", "ports", b"ports", "size_root_bytes", b"size_root_bytes", "size_rw_bytes", b"size_rw_bytes", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

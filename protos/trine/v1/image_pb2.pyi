@@ -1802,6 +1802,13 @@ class Resources(message.Message):
     KERNEL_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     MEMORY_SWAPPINESS_FIELD_NUMBER: builtins.int
     MEMORY_SWAPPINESS_SET_FIELD_NUMBER: builtins.int
+    BLKIO_WEIGHT_DEVICES_FIELD_NUMBER: builtins.int
+    DEVICE_READ_BPS_FIELD_NUMBER: builtins.int
+    DEVICE_WRITE_BPS_FIELD_NUMBER: builtins.int
+    DEVICE_READ_IOPS_FIELD_NUMBER: builtins.int
+    DEVICE_WRITE_IOPS_FIELD_NUMBER: builtins.int
+    CPU_REALTIME_PERIOD_MICROS_FIELD_NUMBER: builtins.int
+    CPU_REALTIME_RUNTIME_MICROS_FIELD_NUMBER: builtins.int
     memory_bytes: builtins.int
     """0: none"""
     memory_swap_bytes: builtins.int
@@ -1832,6 +1839,30 @@ class Resources(message.Message):
     """0 to 100"""
     memory_swappiness_set: builtins.bool
     """tells 0 from unset"""
+    cpu_realtime_period_micros: builtins.int
+    """v1 with real-time groups only"""
+    cpu_realtime_runtime_micros: builtins.int
+    """v1 with real-time groups only"""
+    @builtins.property
+    def blkio_weight_devices(self) -> containers.RepeatedCompositeFieldContainer[DeviceRate]:
+        """--blkio-weight-device, the rate is the weight"""
+
+    @builtins.property
+    def device_read_bps(self) -> containers.RepeatedCompositeFieldContainer[DeviceRate]:
+        """bytes a second"""
+
+    @builtins.property
+    def device_write_bps(self) -> containers.RepeatedCompositeFieldContainer[DeviceRate]:
+        """bytes a second"""
+
+    @builtins.property
+    def device_read_iops(self) -> containers.RepeatedCompositeFieldContainer[DeviceRate]:
+        """operations a second"""
+
+    @builtins.property
+    def device_write_iops(self) -> containers.RepeatedCompositeFieldContainer[DeviceRate]:
+        """operations a second"""
+
     def __init__(
         self,
         *,
@@ -1850,10 +1881,41 @@ class Resources(message.Message):
         kernel_memory_bytes: builtins.int = ...,
         memory_swappiness: builtins.int = ...,
         memory_swappiness_set: builtins.bool = ...,
+        blkio_weight_devices: abc.Iterable[DeviceRate] | None = ...,
+        device_read_bps: abc.Iterable[DeviceRate] | None = ...,
+        device_write_bps: abc.Iterable[DeviceRate] | None = ...,
+        device_read_iops: abc.Iterable[DeviceRate] | None = ...,
+        device_write_iops: abc.Iterable[DeviceRate] | None = ...,
+        cpu_realtime_period_micros: builtins.int = ...,
+        cpu_realtime_runtime_micros: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["blkio_weight", b"blkio_weight", "cpu_period_micros", b"cpu_period_micros", "cpu_quota_micros", b"cpu_quota_micros", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "cpuset_mems", b"cpuset_mems", "kernel_memory_bytes", b"kernel_memory_bytes", "memory_bytes", b"memory_bytes", "memory_reservation_bytes", b"memory_reservation_bytes", "memory_swap_bytes", b"memory_swap_bytes", "memory_swappiness", b"memory_swappiness", "memory_swappiness_set", b"memory_swappiness_set", "nano_cpus", b"nano_cpus", "oom_kill_disable", b"oom_kill_disable", "pids_limit", b"pids_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["blkio_weight", b"blkio_weight", "blkio_weight_devices", b"blkio_weight_devices", "cpu_period_micros", b"cpu_period_micros", "cpu_quota_micros", b"cpu_quota_micros", "cpu_realtime_period_micros", b"cpu_realtime_period_micros", "cpu_realtime_runtime_micros", b"cpu_realtime_runtime_micros", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "cpuset_mems", b"cpuset_mems", "device_read_bps", b"device_read_bps", "device_read_iops", b"device_read_iops", "device_write_bps", b"device_write_bps", "device_write_iops", b"device_write_iops", "kernel_memory_bytes", b"kernel_memory_bytes", "memory_bytes", b"memory_bytes", "memory_reservation_bytes", b"memory_reservation_bytes", "memory_swap_bytes", b"memory_swap_bytes", "memory_swappiness", b"memory_swappiness", "memory_swappiness_set", b"memory_swappiness_set", "nano_cpus", b"nano_cpus", "oom_kill_disable", b"oom_kill_disable", "pids_limit", b"pids_limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeviceRate(message.Message):
+    """A bound for one block device."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: builtins.int
+    RATE_FIELD_NUMBER: builtins.int
+    path: builtins.str
+    """on the host, "/dev/sda" """
+    rate: builtins.int
+    """0 takes the bound away"""
+    def __init__(
+        self,
+        *,
+        path: builtins.str = ...,
+        rate: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["path", b"path", "rate", b"rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

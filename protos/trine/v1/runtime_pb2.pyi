@@ -843,6 +843,52 @@ class UpdateRuntimeContainerResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class CheckResourcesRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESOURCES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def resources(self) -> image_pb2.Resources:
+        """as asked for"""
+
+    def __init__(
+        self,
+        *,
+        resources: image_pb2.Resources | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["resources", b"resources"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["resources", b"resources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CheckResourcesResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESOURCES_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def resources(self) -> image_pb2.Resources:
+        """without those this kernel cannot keep"""
+
+    @builtins.property
+    def warnings(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """for the user, about those"""
+
+    def __init__(
+        self,
+        *,
+        resources: image_pb2.Resources | None = ...,
+        warnings: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["resources", b"resources"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["resources", b"resources", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class DeleteRuntimeContainerRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

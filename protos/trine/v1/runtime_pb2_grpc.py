@@ -64,6 +64,11 @@ class RuntimeServiceStub:
                 request_serializer=trine_dot_v1_dot_runtime__pb2.UpdateRuntimeContainerRequest.SerializeToString,
                 response_deserializer=trine_dot_v1_dot_runtime__pb2.UpdateRuntimeContainerResponse.FromString,
                 _registered_method=True)
+        self.CheckResources = channel.unary_unary(
+                '/trine.v1.RuntimeService/CheckResources',
+                request_serializer=trine_dot_v1_dot_runtime__pb2.CheckResourcesRequest.SerializeToString,
+                response_deserializer=trine_dot_v1_dot_runtime__pb2.CheckResourcesResponse.FromString,
+                _registered_method=True)
         self.DeleteRuntimeContainer = channel.unary_unary(
                 '/trine.v1.RuntimeService/DeleteRuntimeContainer',
                 request_serializer=trine_dot_v1_dot_runtime__pb2.DeleteRuntimeContainerRequest.SerializeToString,
@@ -196,6 +201,13 @@ class RuntimeServiceServicer:
 
     def UpdateRuntimeContainer(self, request, context):
         """Changes limits of a container.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckResources(self, request, context):
+        """Tells which of some limits this host can keep, before anything is made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -359,6 +371,11 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
                     servicer.UpdateRuntimeContainer,
                     request_deserializer=trine_dot_v1_dot_runtime__pb2.UpdateRuntimeContainerRequest.FromString,
                     response_serializer=trine_dot_v1_dot_runtime__pb2.UpdateRuntimeContainerResponse.SerializeToString,
+            ),
+            'CheckResources': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckResources,
+                    request_deserializer=trine_dot_v1_dot_runtime__pb2.CheckResourcesRequest.FromString,
+                    response_serializer=trine_dot_v1_dot_runtime__pb2.CheckResourcesResponse.SerializeToString,
             ),
             'DeleteRuntimeContainer': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRuntimeContainer,
@@ -613,6 +630,33 @@ class RuntimeService:
             '/trine.v1.RuntimeService/UpdateRuntimeContainer',
             trine_dot_v1_dot_runtime__pb2.UpdateRuntimeContainerRequest.SerializeToString,
             trine_dot_v1_dot_runtime__pb2.UpdateRuntimeContainerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckResources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trine.v1.RuntimeService/CheckResources',
+            trine_dot_v1_dot_runtime__pb2.CheckResourcesRequest.SerializeToString,
+            trine_dot_v1_dot_runtime__pb2.CheckResourcesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class RuntimeServiceStub:
     """Thaws every process."""
     UpdateRuntimeContainer: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.UpdateRuntimeContainerRequest, _runtime_pb2.UpdateRuntimeContainerResponse]
     """Changes limits of a container."""
+    CheckResources: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.CheckResourcesRequest, _runtime_pb2.CheckResourcesResponse]
+    """Tells which of some limits this host can keep, before anything is made."""
     DeleteRuntimeContainer: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.DeleteRuntimeContainerRequest, _runtime_pb2.DeleteRuntimeContainerResponse]
     """Removes what is left of a container that ended (or all of it, with force); one that is not there succeeds."""
     GetRuntimeContainer: _grpc.UnaryUnaryMultiCallable[_runtime_pb2.GetRuntimeContainerRequest, _runtime_pb2.GetRuntimeContainerResponse]
@@ -98,6 +100,8 @@ class RuntimeServiceAsyncStub(RuntimeServiceStub):
     """Thaws every process."""
     UpdateRuntimeContainer: _aio.UnaryUnaryMultiCallable[_runtime_pb2.UpdateRuntimeContainerRequest, _runtime_pb2.UpdateRuntimeContainerResponse]  # type: ignore[assignment]
     """Changes limits of a container."""
+    CheckResources: _aio.UnaryUnaryMultiCallable[_runtime_pb2.CheckResourcesRequest, _runtime_pb2.CheckResourcesResponse]  # type: ignore[assignment]
+    """Tells which of some limits this host can keep, before anything is made."""
     DeleteRuntimeContainer: _aio.UnaryUnaryMultiCallable[_runtime_pb2.DeleteRuntimeContainerRequest, _runtime_pb2.DeleteRuntimeContainerResponse]  # type: ignore[assignment]
     """Removes what is left of a container that ended (or all of it, with force); one that is not there succeeds."""
     GetRuntimeContainer: _aio.UnaryUnaryMultiCallable[_runtime_pb2.GetRuntimeContainerRequest, _runtime_pb2.GetRuntimeContainerResponse]  # type: ignore[assignment]
@@ -183,6 +187,14 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_pb2.UpdateRuntimeContainerResponse, _abc.Awaitable[_runtime_pb2.UpdateRuntimeContainerResponse]]:
         """Changes limits of a container."""
+
+    @_abc_1.abstractmethod
+    def CheckResources(
+        self,
+        request: _runtime_pb2.CheckResourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_pb2.CheckResourcesResponse, _abc.Awaitable[_runtime_pb2.CheckResourcesResponse]]:
+        """Tells which of some limits this host can keep, before anything is made."""
 
     @_abc_1.abstractmethod
     def DeleteRuntimeContainer(

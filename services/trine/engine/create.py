@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from functools import partial
 
 from trine.engine.core import Core
-from trine.engine.facts import runtime_facts
+from trine.engine.facts import check_resources
 from trine.engine.merge import SHORT_ID_LENGTH, argv, merge
 from trine.engine.mounts import MountPlan, plan_mounts
 from trine.engine.names import check_name, generate_name
 from trine.engine.registry import Entry, Private
 from trine.engine.undo import Undo
 from trine.engine.usage_of_volumes import discard_volume
-from trine.engine.validate import check_effective, check_request, check_resources, container_of
-from trine.kit.errors import EngineError, InvalidArgumentError
+from trine.engine.validate import check_effective, check_request, container_of, full_capability
+from trine.kit.errors import EngineError, InvalidArgumentError, NotFoundError
 from trine.v1 import container_pb2, image_pb2, network_pb2
 
 
@@ -40,6 +40,7 @@ async def create_container(
             config = _resolve_references(core, request.config, private)
             warnings = await _check_host(core, config)
             snapshot, image = await _snapshot(core, container_id, config.image, undo)
+            _check_platform(config.platform, request.config.image, image)
             effective = merge(config, image.config)
             finish_config(effective, container_id, core.settings.log_driver)
             check_effective(effective)
@@ -106,6 +107,12 @@ def _resolve_references(
             setattr(config, field, f"container:{other.id}")
     if not config.network_mode:
         config.network_mode = "default"
+    security = config.security
+    for names in (security.capabilities_add, security.capabilities_drop):
+        names[:] = [full_capability(name) for name in names]
+    shares_host = config.pid_mode == "host" or config.ipc_mode == "host" or security.privileged
+    if shares_host and not any(text.partition("=")[0] == "label" for text in config.security_options):
+        config.security_options.append("label=disable")  # as Docker shows it, with or without SELinux
     if config.network_mode in ("default", "bridge"):
         named = []
         for text in config.links:
@@ -130,22 +137,7 @@ async def _check_host(core: Core, config: container_pb2.ContainerConfig) -> list
     warnings: list[str] = []
     if config.network_mode == "host" and (config.ports or config.publish_all):
         warnings.append("Published ports are discarded when using host network mode")
-    resources = config.resources
-    if resources == image_pb2.Resources():
-        return warnings
-    facts = await runtime_facts(core)
-    check_resources(resources, facts.cpus)
-    if resources.memory_bytes and any("No swap limit support" in w for w in facts.warnings):
-        warnings.append(
-            "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
-            "Memory limited without swap."
-        )
-    if resources.oom_kill_disable and not resources.memory_bytes:
-        warnings.append(
-            "OOM killer is disabled for the container, but no memory limit is set, this can result in the "
-            "system running out of resources."
-        )
-    return warnings
+    return warnings + await check_resources(core, config.resources)
 
 
 async def _snapshot(
@@ -160,6 +152,21 @@ async def _snapshot(
         leaf.stub.PrepareSnapshot, image_pb2.PrepareSnapshotRequest(key=container_id, image=image)
     )
     return answer.snapshot, answer.image
+
+
+def _check_platform(wanted: str, reference: str, image: image_pb2.Image) -> None:
+    """Refuse an image that is not for the platform asked for; its absence has the client pull another."""
+    if not wanted:
+        return
+    parts = wanted.split("/")[: 3 if image.variant else 2]  # an image without a variant suits all
+    actual = [image.os or "linux", image.architecture, image.variant]
+    if parts != actual[: len(parts)]:
+        have = "/".join(filter(None, actual))
+        raise NotFoundError(
+            f"image with reference {reference} was found but does not match the specified platform: "
+            f"wanted {wanted}, actual: {have}",
+            reason="NO_SUCH_IMAGE",
+        )
 
 
 def finish_config(config: container_pb2.ContainerConfig, container_id: str, log_driver: str) -> None:
@@ -236,6 +243,4 @@ def new_record(
         networks=_networks(config),
     )
     container.state.status = container_pb2.CONTAINER_STATUS_CREATED
-    if config.HasField("health_check") and list(config.health_check.test[:1]) not in ([], ["NONE"]):
-        container.state.health_status = "starting"
     return container

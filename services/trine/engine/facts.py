@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trine.engine.core import Core
 from trine.kit.errors import EngineError
-from trine.v1 import network_pb2, runtime_pb2
+from trine.v1 import image_pb2, network_pb2, runtime_pb2
 
 
 async def runtime_facts(core: Core) -> runtime_pb2.GetRuntimeInfoResponse:
@@ -18,6 +18,19 @@ async def runtime_facts(core: Core) -> runtime_pb2.GetRuntimeInfoResponse:
         except EngineError:
             return runtime_pb2.GetRuntimeInfoResponse()
     return core.runtime_facts
+
+
+async def check_resources(core: Core, resources: image_pb2.Resources) -> list[str]:
+    """Clear, in place, limits the host cannot keep; return warnings about them.
+
+    Raises InvalidArgumentError with Docker's text for limits that make no sense.
+    """
+    if resources == image_pb2.Resources():
+        return []
+    leaf = core.leaves.runtime
+    answer = await leaf(leaf.stub.CheckResources, runtime_pb2.CheckResourcesRequest(resources=resources))
+    resources.CopyFrom(answer.resources)
+    return list(answer.warnings)
 
 
 async def network_facts(core: Core) -> network_pb2.GetNetworkInfoResponse:

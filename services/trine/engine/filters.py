@@ -45,7 +45,8 @@ class Filters:
             return True
         if values <= {"0", "false", "False", "f"}:
             return False
-        raise InvalidArgumentError(f"Invalid filter '{key}={sorted(values)[0]}'", reason="INVALID_FILTER")
+        shown = " ".join(self._values[key])
+        raise InvalidArgumentError(f"Invalid filter '{key}=[{shown}]'", reason="INVALID_FILTER")
 
     def fuzzy(self, key: str, text: str) -> bool:
         """Tell whether a value begins ``text`` or is an expression found in it; true when none was given."""

@@ -8,11 +8,12 @@ from trine.engine.core import Core
 from trine.engine.registry import Entry
 from trine.engine.states import Event, Status, after, has_process, is_up
 from trine.engine.validate import signal_number
-from trine.kit.errors import ConflictError, EngineError, InternalError, NotFoundError
+from trine.kit.errors import ConflictError, EngineError, InternalError, InvalidArgumentError, NotFoundError
 from trine.v1 import container_pb2, runtime_pb2
 
 SIGKILL = 9
 SIGTERM = 15
+_LAST_SIGNAL = 64
 _DEATH_SECONDS = 10.0
 
 
@@ -29,6 +30,12 @@ async def kill_container(
         raise type(error)(
             f"Cannot kill container: {request.container}: {error.message}", reason=error.reason
         ) from error
+    if request.signal.isdecimal() and int(request.signal) > _LAST_SIGNAL:
+        raise InvalidArgumentError(
+            f"Cannot kill container: {request.container}: "
+            f"The linux daemon does not support signal {int(request.signal)}",
+            reason="INVALID_SIGNAL",
+        )
     number = signal_number(request.signal or "KILL")
     if not is_up(entry.status):
         raise ConflictError(
@@ -47,13 +54,14 @@ def stop_signal(entry: Entry) -> int:
     return signal_number(entry.config.stop_signal) if entry.config.stop_signal else SIGTERM
 
 
-async def send_signal(core: Core, entry: Entry, number: int) -> None:
+async def send_signal(core: Core, entry: Entry, number: int, *, ends: bool = False) -> None:
     """Send a signal; one that ends it (the stop signal, any when none is set) cancels its restarts.
 
-    A paused container gets it when it is thawed, which is done at once for such a signal.
+    A paused container gets it when it is thawed, which is done at once for such a signal. ``ends``
+    tells that it is meant to end it, whatever it is.
     """
     async with entry.lock:
-        ends = number == SIGKILL or not entry.config.stop_signal or number == stop_signal(entry)
+        ends = ends or number == SIGKILL or not entry.config.stop_signal or number == stop_signal(entry)
         if ends:
             entry.stopping = True
         entry.private.manually_stopped = True

@@ -7,6 +7,7 @@ import time
 
 from trine.engine.core import Core
 from trine.engine.filters import Filters
+from trine.engine.links import names_by_link
 from trine.engine.registry import Entry
 from trine.engine.sizes import snapshot_sizes
 from trine.engine.states import is_up
@@ -48,6 +49,9 @@ async def list_containers(
         if request.limit and len(found) >= request.limit:
             break
     summaries = [summary(entry) for entry in found]
+    by_link = names_by_link(core.registry)
+    for item in summaries:
+        item.link_names[:] = sorted(by_link.get(item.id, ()))
     await _name_images(core, summaries)
     if request.with_size:
         sizes = await asyncio.gather(*(snapshot_sizes(core, entry.id) for entry in found))
@@ -88,33 +92,47 @@ def check_filters(filters: Filters) -> None:
     """Refuse values that can never match, with Docker's text."""
     for value in filters.values("status"):
         if value not in _STATUSES:
-            raise InvalidArgumentError(f"invalid filter 'status={value}'", reason="INVALID_FILTER")
+            raise InvalidArgumentError(f"Invalid filter 'status={value}'", reason="INVALID_FILTER")
     for value in filters.values("health"):
         if value not in _HEALTH:
-            raise InvalidArgumentError(f"invalid filter 'health={value}'", reason="INVALID_FILTER")
+            raise InvalidArgumentError(
+                f"Unrecognised filter value for health: {value}", reason="INVALID_FILTER"
+            )
     for value in filters.values("exited"):
         if not value.lstrip("-").isdigit():
-            raise InvalidArgumentError(f"invalid filter 'exited={value}'", reason="INVALID_FILTER")
+            raise InvalidArgumentError(
+                f'strconv.Atoi: parsing "{value}": invalid syntax', reason="INVALID_FILTER"
+            )
+    filters.boolean("is-task")
     for key in ("publish", "expose"):
         for value in filters.values(key):
-            port_range(value)
+            try:
+                port_range(value)
+            except ValueError as error:
+                raise InvalidArgumentError(
+                    f"error while looking up for {key} {value}: {error}", reason="INVALID_FILTER"
+                ) from None
 
 
 def port_range(text: str) -> tuple[int, int, str]:
-    """Return first, last and protocol of "80", "80-90/udp"; raises InvalidArgumentError."""
+    """Return first, last and protocol of "80", "80-90/udp"; raises ValueError with Go's text."""
     numbers, _, protocol = text.partition("/")
     first, _, last = numbers.partition("-")
-    protocol = protocol or "tcp"
-    if not first.isdigit() or (last and not last.isdigit()) or protocol not in ("tcp", "udp", "sctp"):
-        raise InvalidArgumentError(f"invalid filter value: {text}", reason="INVALID_FILTER")
-    return int(first), int(last or first), protocol
+    for number in (first, last or first):
+        if not number.isdigit():
+            raise ValueError(f'strconv.ParseUint: parsing "{number}": invalid syntax')
+    return int(first), int(last or first), protocol or "tcp"
 
 
 def _bound(core: Core, filters: Filters, key: str) -> int | None:
     values = filters.values(key)
     if not values:
         return None
-    return core.registry.find(next(iter(values))).container.created_at_unix_nanos
+    reference = next(iter(values))
+    try:
+        return core.registry.find(reference).container.created_at_unix_nanos
+    except NotFoundError as error:
+        raise NotFoundError(f"no such container {reference}", reason=error.reason) from error
 
 
 async def _ancestors(core: Core, filters: Filters) -> set[str] | None:
@@ -145,6 +163,8 @@ async def _ancestors(core: Core, filters: Filters) -> set[str] | None:
 def matches(entry: Entry, filters: Filters, ancestors: set[str] | None) -> bool:
     """Tell whether a container passes all filters but before and since."""
     container, state = entry.container, entry.container.state
+    if filters.boolean("is-task"):
+        return False  # tasks are a swarm's
     if filters.values("id") and not any(entry.id.startswith(v) for v in filters.values("id")):
         return False
     # Docker matches both the bare name and the one with a slash.
@@ -182,7 +202,6 @@ def _matches_places(entry: Entry, filters: Filters) -> bool:
             return False
     if "publish" in filters:
         ports = [(p.host_port, p.protocol) for p in container.sandbox.ports]
-        ports += [(p.container_port, p.protocol) for p in container.sandbox.ports]
         if not _any_port(ports, filters.values("publish")):
             return False
     if "expose" in filters:

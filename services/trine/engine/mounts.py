@@ -138,7 +138,9 @@ def plan_mounts(config: container_pb2.ContainerConfig, registry: Registry) -> Mo
             name=mount.source if mount.type == "volume" else "",
             destination=target,
             driver="local" if mount.type == "volume" else "",
-            mode=mount.mode or ("z" if mount.type == "volume" and not mount.from_volume_flag else ""),
+            # Docker's default for a volume that has a name, or was asked for by --mount.
+            mode=mount.mode
+            or ("z" if mount.type == "volume" and (mount.source or not mount.from_volume_flag) else ""),
             writable=not mount.read_only,
             propagation=(mount.propagation or "rprivate") if mount.type == "bind" else "",
         )
@@ -166,9 +168,7 @@ def _volumes_from(plan: MountPlan, text: str, registry: Registry) -> None:
     reference, _, mode = text.partition(":")
     if not reference or (mode and mode not in ("ro", "rw", "z", "Z")):
         raise InvalidArgumentError(
-            f'invalid mode for volumes-from: "{mode}"'
-            if reference
-            else "volumes-from specification cannot be an empty string"
+            f"invalid mode: {mode}" if reference else "volumes-from specification cannot be an empty string"
         )
     source = registry.find(reference)
     for point in source.container.mounts:

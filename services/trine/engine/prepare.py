@@ -16,6 +16,7 @@ from trine.engine.facts import network_facts
 from trine.engine.hosts import compose_hosts, hostname_file
 from trine.engine.links import linked
 from trine.engine.mounts import runtime_mounts
+from trine.engine.propagation import parse_mounts, propagation_problem
 from trine.engine.registry import Entry, Prepared
 from trine.engine.runtime_spec import runtime_request, volume_map
 from trine.engine.states import Status, has_process
@@ -46,8 +47,10 @@ async def prepare(core: Core, entry: Entry) -> Prepared:
         return entry.prepared
     async with Undo("prepare") as undo:
         _check_shares(core, entry)
+        _check_device_requests(entry)
         if entry.container.mounts:
             await asyncio.to_thread(_check_sources, entry)
+            await asyncio.to_thread(_check_propagation, entry)
             await asyncio.to_thread(_check_volumes, core, entry)
         undo.push("sandbox", lambda: delete_sandbox(core, entry.id))
         network = await _network(core, entry)
@@ -164,6 +167,16 @@ def _check_shares(core: Core, entry: Entry) -> None:
             )
 
 
+def _check_device_requests(entry: Entry) -> None:
+    """Refuse --gpus: no device driver is registered here."""
+    for request in entry.config.device_requests:
+        wanted = " ".join(request.capabilities)
+        raise InvalidArgumentError(
+            f'could not select device driver "{request.driver}" with capabilities: [[{wanted}]]',
+            reason="NO_SUCH_DRIVER",
+        )
+
+
 def _check_sources(entry: Entry) -> None:
     """Make missing bind sources of --volume (as Docker, at start) and refuse missing ones of --mount."""
     by_target = {os.path.normpath(mount.target): mount for mount in entry.config.mounts}
@@ -184,6 +197,18 @@ def _check_sources(entry: Entry) -> None:
                 f"error while creating mount source path '{point.source}': mkdir {error.filename}: {reason}",
                 reason="INVALID_MOUNT",
             ) from error
+
+
+def _check_propagation(entry: Entry) -> None:
+    """Refuse a shared or slave bind of what the host mounts privately: nothing would be propagated."""
+    wanted = [p for p in entry.container.mounts if p.propagation.removeprefix("r") in ("shared", "slave")]
+    if not wanted:
+        return
+    table = parse_mounts(Path("/proc/self/mountinfo").read_text())
+    for point in wanted:
+        problem = propagation_problem(table, os.path.realpath(point.source), point.source, point.propagation)
+        if problem:
+            raise InvalidArgumentError(problem, reason="INVALID_MOUNT")
 
 
 def _check_volumes(core: Core, entry: Entry) -> None:

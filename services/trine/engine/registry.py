@@ -222,6 +222,11 @@ class Registry:
         named = self._names.get(reference.removeprefix("/"))
         if named is not None and named in self._entries:
             return self._entries[named]
+        parent, slash, alias = reference.removeprefix("/").partition("/")
+        if slash and parent in self._names and self._names[parent] in self._entries:
+            linked = self._entries[self._names[parent]].private.links.get(alias, "")
+            if linked in self._entries:  # a legacy link is a name too: "web/db"
+                return self._entries[linked]
         found = [e for key, e in self._entries.items() if reference and key.startswith(reference)]
         if len(found) == 1:
             return found[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from trine.engine.core import Core
 from trine.engine.kill import kill_to_death
+from trine.engine.links import remove_link
 from trine.engine.registry import Entry
 from trine.engine.removal import remove_now, wait_removed
 from trine.engine.states import Event, Status, has_process, is_up, refusal
 from trine.engine.undo import run_to_end
-from trine.kit.errors import ConflictError, InvalidArgumentError
+from trine.kit.errors import ConflictError
 from trine.v1 import container_pb2
 
 
@@ -19,11 +20,9 @@ async def delete_container(
 
     Raises NotFoundError, ConflictError (it runs and ``force`` is not set; a removal goes on already).
     """
-    entry = core.registry.find(request.container)
     if request.link:
-        raise InvalidArgumentError(
-            f"Could not get parent / for {request.container}: links are not removed alone"
-        )
+        return await remove_link(core, request.container)
+    entry = core.registry.find(request.container)
     if entry.removing:
         raise ConflictError(
             f"removal of container {request.container} is already in progress", reason="REMOVAL_IN_PROGRESS"

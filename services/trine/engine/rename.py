@@ -21,7 +21,7 @@ async def rename_container(
         if old == new:
             raise InvalidArgumentError("Renaming a container with the same name as its current name")
         try:
-            new = check_name(request.new_name)
+            new = check_name(f"/{new}")  # the slash is in what Docker tells of a bad one
             core.registry.reserve(new, entry.id)
         except (AlreadyExistsError, InvalidArgumentError) as error:
             raise type(error)(

@@ -20,7 +20,8 @@ async def restart_container(
     entry = core.registry.find(request.container)
     entry.keep_after_exit = True
     try:
-        await stop_entry(core, entry, timeout_of(entry, request.timeout_seconds, request.timeout_set))
+        seconds = timeout_of(entry, request.timeout_seconds, request.timeout_set)
+        await stop_entry(core, entry, seconds, request.signal)
         async with entry.lock:
             entry.keep_after_exit = False
             if entry.removing:

@@ -82,7 +82,8 @@ def runtime_request(
         },
         oom_score_adjustment=config.oom_score_adjustment,
         shm_size_bytes=config.shm_size_bytes or default_shm_size_bytes,
-        cgroup_parent=config.cgroup_parent,
+        # A name without a slash is below the root, as in Docker with its cgroupfs driver.
+        cgroup_parent=f"/{config.cgroup_parent.lstrip('/')}" if config.cgroup_parent else "",
     )
 
 

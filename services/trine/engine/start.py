@@ -83,6 +83,8 @@ def mark_started(core: Core, entry: Entry, status: Status, running: runtime_pb2.
     state.error = ""
     state.oom_killed = False
     container.log_path = running.log_path
+    container.network_ids.clear()
+    container.network_ids.update({e.network_name: e.network_id for e in container.sandbox.endpoints})
     if running.managed_directory:
         container.hostname_path = f"{running.managed_directory}/hostname"
         container.hosts_path = f"{running.managed_directory}/hosts"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from trine.engine.core import Core
-from trine.engine.facts import runtime_facts
+from trine.engine.facts import check_resources
 from trine.engine.registry import Entry
 from trine.engine.states import Status, has_process
-from trine.engine.validate import check_policy, check_resources
+from trine.engine.validate import check_policy
 from trine.kit.errors import ConflictError, InvalidArgumentError
 from trine.v1 import container_pb2, image_pb2, runtime_pb2
 
@@ -25,15 +25,19 @@ async def update_container(
 async def _update(core: Core, entry: Entry, request: container_pb2.UpdateContainerRequest) -> list[str]:
     if entry.removing or entry.status in (Status.REMOVING, Status.DEAD):
         raise ConflictError('Container is marked for removal and cannot be "update".')
-    merged = merge_resources(entry.config.resources, request.resources)
-    check_resources(merged, (await runtime_facts(core)).cpus)
+    warnings = await check_resources(core, request.resources)
+    try:
+        merged = merge_resources(entry.config.resources, request.resources)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(
+            f"Cannot update container {entry.id}: {error.message}", reason=error.reason
+        ) from error
     if request.HasField("restart_policy") and request.restart_policy.name:
         if entry.config.auto_remove and request.restart_policy.name != "no":
             raise InvalidArgumentError(
                 "Restart policy cannot be updated because AutoRemove is enabled for the container"
             )
         check_policy(request.restart_policy, False)
-    warnings: list[str] = []
     if has_process(entry.status) and request.resources != image_pb2.Resources():
         leaf = core.leaves.runtime
         answer = await leaf(
@@ -65,7 +69,8 @@ def merge_resources(now: image_pb2.Resources, asked: image_pb2.Resources) -> ima
             if asked.cpu_quota_micros
             else "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set"
         )
-    if asked.memory_bytes and not asked.memory_swap_bytes and 0 < now.memory_swap_bytes < asked.memory_bytes:
+    # Also where there is no swap limit or none is wanted (-1): Docker compares the bare numbers.
+    if asked.memory_bytes and asked.memory_bytes > now.memory_swap_bytes and not asked.memory_swap_bytes:
         raise InvalidArgumentError(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the "
             "same time"

@@ -1,5 +1,6 @@
 """What is wrong with a container's configuration, told before anything changes. Pure.
 
+Limits are judged by the runtime service (CheckResources): it knows what the kernel has.
 Texts are Docker's engine 20.10 (runconfig and daemon checks). What needs the host (does a bind source
 exist, is there such a network) is checked by the use cases.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import signal as signals
+from collections.abc import Mapping
 
 from trine.engine.hosts import split_extra_host
 from trine.engine.merge import argv
@@ -16,7 +18,6 @@ from trine.engine.restart_policy import Policy, check
 from trine.kit.errors import InvalidArgumentError
 from trine.v1 import container_pb2, image_pb2, network_pb2
 
-MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
 MILLISECOND_NANOS = 1_000_000
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
 _CAPABILITY_TEXT = """
@@ -28,6 +29,7 @@ PERFMON BPF CHECKPOINT_RESTORE
 """
 _CAPABILITIES = frozenset(_CAPABILITY_TEXT.split())
 _LOG_DRIVERS = ("", "json-file", "none")
+_RUNTIMES = ("", "trine", "runc", "io.containerd.runc.v2")  # scripts written for Docker name the latter two
 
 
 def _refuse(message: str, reason: str = "") -> InvalidArgumentError:
@@ -63,7 +65,6 @@ def check_request(config: container_pb2.ContainerConfig) -> None:
     check_network_mode(config)
     check_namespaces(config)
     check_policy(config.restart_policy, config.auto_remove)
-    check_resources(config.resources)
     check_capabilities(config)
     if not -1000 <= config.oom_score_adjustment <= 1000:
         raise _refuse(
@@ -76,7 +77,21 @@ def check_request(config: container_pb2.ContainerConfig) -> None:
     for mapping in config.ports:
         check_port(mapping)
     if config.log.driver not in _LOG_DRIVERS:
-        raise _refuse(f"logger: no log driver named '{config.log.driver}' is registered")
+        driver = config.log.driver
+        raise _refuse(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
+    if config.isolation not in ("", "default"):
+        raise _refuse(f"Invalid isolation: \"{config.isolation}\" - linux only supports 'default'")
+    if config.runtime not in _RUNTIMES:
+        raise _refuse(f"Unknown runtime specified {config.runtime}")
+    check_storage_options(config.storage_options)
+
+
+def check_storage_options(options: Mapping[str, str]) -> None:
+    """Refuse --storage-opt in the words of Docker's overlay2 driver: there are no quotas of ours."""
+    if "size" in options:
+        raise _refuse("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+    for name in options:
+        raise _refuse(f"Unknown option {name}")
 
 
 def check_effective(config: container_pb2.ContainerConfig) -> None:
@@ -188,13 +203,13 @@ def check_network_mode(config: container_pb2.ContainerConfig) -> None:
             raise _refuse(message, "CONFLICTING_OPTIONS")
     simple = mode in ("", "default", "bridge", "host", "none") or shared
     for endpoint in config.endpoints:
+        for address, version in ((endpoint.ipv4_address, 4), (endpoint.ipv6_address, 6)):
+            if address and not (is_address(address) and ipaddress.ip_address(address).version == version):
+                raise _refuse(f"invalid IPv{version} address: {address}")
         if simple and (endpoint.ipv4_address or endpoint.ipv6_address):
             raise _refuse("user specified IP address is supported on user defined networks only")
         if simple and endpoint.aliases:
             raise _refuse("network-scoped alias is supported only for containers in user defined networks")
-        for address, version in ((endpoint.ipv4_address, 4), (endpoint.ipv6_address, 6)):
-            if address and not (is_address(address) and ipaddress.ip_address(address).version == version):
-                raise _refuse(f"invalid IPv{version} address: {address}")
 
 
 def check_namespaces(config: container_pb2.ContainerConfig) -> None:
@@ -220,6 +235,12 @@ def check_policy(policy: container_pb2.RestartPolicy, auto_remove: bool) -> None
         raise _refuse("can't create 'AutoRemove' container with restart policy")
 
 
+def full_capability(name: str) -> str:
+    """Return "CAP_NET_ADMIN" for any way to write it; "ALL" stays."""
+    upper = name.upper().removeprefix("CAP_")
+    return upper if upper == "ALL" else f"CAP_{upper}"
+
+
 def check_capabilities(config: container_pb2.ContainerConfig) -> None:
     """Check --cap-add and --cap-drop (capabilities(7))."""
     for what, names in (
@@ -227,57 +248,9 @@ def check_capabilities(config: container_pb2.ContainerConfig) -> None:
         ("CapDrop", config.security.capabilities_drop),
     ):
         for name in names:
-            full = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
-            if full != "CAP_ALL" and full.removeprefix("CAP_") not in _CAPABILITIES:
+            full = full_capability(name)
+            if full != "ALL" and full.removeprefix("CAP_") not in _CAPABILITIES:
                 raise _refuse(f'invalid {what}: unknown capability: "{full}"')
-
-
-def check_resources(resources: image_pb2.Resources, cpus: int = 0) -> None:
-    """Check limits; ``cpus`` is how many the host has, 0 when not known."""
-    r = resources
-    if 0 < r.memory_bytes < MINIMUM_MEMORY_BYTES:
-        raise _refuse("Minimum memory limit allowed is 6MB")
-    if r.memory_bytes < 0 or r.memory_reservation_bytes < 0:
-        raise _refuse("invalid memory limit: it must not be negative")
-    if r.memory_bytes > 0 and 0 < r.memory_swap_bytes < r.memory_bytes:
-        raise _refuse("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if r.memory_bytes == 0 and r.memory_swap_bytes > 0:
-        raise _refuse("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if r.memory_swappiness_set and not -1 <= r.memory_swappiness <= 100:
-        raise _refuse(f"Invalid value: {r.memory_swappiness}, valid memory swappiness range is 0-100")
-    if 0 < r.memory_reservation_bytes < MINIMUM_MEMORY_BYTES:
-        raise _refuse("Minimum memory reservation allowed is 6MB")
-    if 0 < r.memory_bytes < r.memory_reservation_bytes:
-        raise _refuse("Minimum memory limit can not be less than memory reservation limit, see usage")
-    if r.nano_cpus and r.cpu_period_micros:
-        raise _refuse("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
-    if r.nano_cpus and r.cpu_quota_micros:
-        raise _refuse("Conflicting options: Nano CPUs and CPU Quota cannot both be set.")
-    if r.nano_cpus < 0 or (cpus and r.nano_cpus > cpus * 1_000_000_000):
-        raise _refuse(
-            f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
-            if cpus
-            else "invalid number of CPUs: it must not be negative"
-        )
-    if r.cpu_period_micros and not 1000 <= r.cpu_period_micros <= 1_000_000:
-        raise _refuse("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
-    if r.cpu_quota_micros > 0 and r.cpu_quota_micros < 1000:
-        raise _refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    if r.blkio_weight and not 10 <= r.blkio_weight <= 1000:
-        raise _refuse("Range of blkio weight is from 10 to 1000")
-    for what, text in (("cpus", r.cpuset_cpus), ("mems", r.cpuset_mems)):
-        _check_cpuset(what, text, cpus)
-
-
-def _check_cpuset(what: str, text: str, cpus: int) -> None:
-    if not text:
-        return
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-        raise _refuse(f"Invalid value {text} for cpuset {what}")
-    highest = max(int(n) for n in re.findall(r"\d+", text))
-    if what == "cpus" and cpus and highest >= cpus:
-        available = f"0-{cpus - 1}" if cpus > 1 else "0"
-        raise _refuse(f"Requested CPUs are not available - requested {text}, available: {available}")
 
 
 def check_health(health: image_pb2.HealthCheck) -> None:

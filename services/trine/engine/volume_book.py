@@ -32,7 +32,7 @@ def check_volume_name(name: str) -> None:
     """Raise InvalidArgumentError with Docker's text for a name the local driver does not take."""
     if len(name) < 2:
         raise InvalidArgumentError(
-            "volume name is too short, names should be at least two alphanumeric characters"
+            f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
         )
     if not _VALID.match(name):
         shown = name.replace("\n", "\\n")
@@ -125,13 +125,13 @@ class VolumeBook:
         Raises InvalidArgumentError for a bad name, driver or option, ConflictError when one of that
         name has another driver or other options.
         """
+        anonymous = not name
+        name = name or secrets.token_hex(32)
         if driver not in ("", "local"):
             raise NotFoundError(
                 f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found',
                 reason="NO_SUCH_DRIVER",
             )
-        anonymous = not name
-        name = name or secrets.token_hex(32)
         check_volume_name(name)
         check_options(name, options)
         async with self._lock:

@@ -275,6 +275,18 @@ class Containers:
         await self._shim_of(container_id).request("resume")
         record.state["state"] = "running"
 
+    def check_resources(self, resources: image_pb2.Resources) -> list[str]:
+        """Clear, in place, limits this kernel cannot keep; return warnings. Raises InvalidArgumentError."""
+        try:
+            warnings = limits.discard_unsupported(resources, self._features)
+            limits.check(resources, os.cpu_count() or 1, *self._available)
+        except limits.LimitError as error:
+            raise errors.InvalidArgumentError(str(error)) from None
+        if resources.kernel_memory_bytes:
+            # Kept for inspection and never written: kernels from 5.16 on refuse it.
+            warnings.append(limits.KERNEL_MEMORY_WARNING)
+        return warnings
+
     async def update(self, container_id: str, resources: image_pb2.Resources) -> list[str]:
         """Change limits; return warnings. Raises NotFoundError, ConflictError, InvalidArgumentError."""
         record = self._registry.get(container_id)
@@ -284,10 +296,12 @@ class Containers:
             warnings = limits.discard_unsupported(resources, self._features)
             limits.check(resources, os.cpu_count() or 1, *self._available)
             changed = await asyncio.to_thread(record.group.apply, spec.resources(resources))
-        except limits.LimitError as error:
+        except (limits.LimitError, DeviceError) as error:
             raise errors.InvalidArgumentError(str(error)) from None
         except CgroupError as error:
-            raise errors.InvalidArgumentError(f"Cannot update container {container_id}: {error}") from None
+            raise errors.InvalidArgumentError(
+                f"Cannot update container {container_id}: {error.strerror}"
+            ) from None
         return [*warnings, *changed]
 
     async def delete(self, container_id: str, force: bool, keep_data: bool) -> None:

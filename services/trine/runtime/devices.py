@@ -45,6 +45,15 @@ class DeviceNode(NamedTuple):
         return rule(self.kind, self.major, self.minor, access)
 
 
+def number(path: str) -> tuple[int, int]:
+    """Return major and minor of a device node on the host; raises DeviceError with Docker's text."""
+    try:
+        found = os.stat(path).st_rdev
+    except OSError as error:
+        raise DeviceError(f"stat {path}: {(error.strerror or '').lower()}") from None
+    return os.major(found), os.minor(found)
+
+
 DEFAULT_NODES: tuple[DeviceNode, ...] = (
     DeviceNode("/dev/null", "c", 1, 3),
     DeviceNode("/dev/zero", "c", 1, 5),

@@ -82,6 +82,13 @@ class RuntimeServicer(runtime_pb2_grpc.RuntimeServiceServicer):
         warnings = await self._containers.update(request.id, request.resources)
         return pb.UpdateRuntimeContainerResponse(warnings=warnings)
 
+    async def CheckResources(
+        self, request: pb.CheckResourcesRequest, context: Any
+    ) -> pb.CheckResourcesResponse:
+        """See runtime.proto."""
+        warnings = self._containers.check_resources(request.resources)
+        return pb.CheckResourcesResponse(resources=request.resources, warnings=warnings)
+
     async def DeleteRuntimeContainer(
         self, request: pb.DeleteRuntimeContainerRequest, context: Any
     ) -> pb.DeleteRuntimeContainerResponse:

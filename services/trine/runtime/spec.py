@@ -163,7 +163,10 @@ def capability_lists(names: Sequence[str]) -> dict[str, list[str]]:
     }
 
 
-def resources(wanted: image_pb2.Resources) -> dict[str, Any]:
+DeviceNumber = Callable[[str], tuple[int, int]]
+
+
+def resources(wanted: image_pb2.Resources, device_number: DeviceNumber = devices.number) -> dict[str, Any]:
     """Return linux.resources (without devices) of the limits that are set.
 
     ``nano_cpus`` becomes a quota over 100 ms; memory without a swap limit allows as much swap again.
@@ -184,6 +187,8 @@ def resources(wanted: image_pb2.Resources) -> dict[str, Any]:
         "shares": wanted.cpu_shares,
         "period": wanted.cpu_period_micros,
         "quota": wanted.cpu_quota_micros,
+        "realtimePeriod": wanted.cpu_realtime_period_micros,
+        "realtimeRuntime": wanted.cpu_realtime_runtime_micros,
         "cpus": wanted.cpuset_cpus,
         "mems": wanted.cpuset_mems,
     }
@@ -196,9 +201,29 @@ def resources(wanted: image_pb2.Resources) -> dict[str, Any]:
             result[name] = section
     if wanted.pids_limit:
         result["pids"] = {"limit": wanted.pids_limit}
-    if wanted.blkio_weight:
-        result["blockIO"] = {"weight": wanted.blkio_weight}
+    block = _block_io(wanted, device_number)
+    if block:
+        result["blockIO"] = block
     return result
+
+
+def _block_io(wanted: image_pb2.Resources, device_number: DeviceNumber) -> dict[str, Any]:
+    """Return linux.resources.blockIO; raises devices.DeviceError for a device that is not there."""
+    block: dict[str, Any] = {"weight": wanted.blkio_weight} if wanted.blkio_weight else {}
+    for key, value, entries in (
+        ("weightDevice", "weight", wanted.blkio_weight_devices),
+        ("throttleReadBpsDevice", "rate", wanted.device_read_bps),
+        ("throttleWriteBpsDevice", "rate", wanted.device_write_bps),
+        ("throttleReadIOPSDevice", "rate", wanted.device_read_iops),
+        ("throttleWriteIOPSDevice", "rate", wanted.device_write_iops),
+    ):
+        found = []
+        for entry in entries:
+            major, minor = device_number(entry.path)
+            found.append({"major": major, "minor": minor, value: entry.rate})
+        if found:
+            block[key] = found
+    return block
 
 
 def _check_texts(request: runtime_pb2.CreateRuntimeContainerRequest) -> None:

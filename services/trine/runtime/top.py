@@ -94,7 +94,7 @@ def _ps(words: list[str]) -> str | None:
 def _complaint(words: list[str]) -> str:
     done = _execute(words)
     first = done.stderr.splitlines()
-    return first[0] if first and first[0] else f"ps: exit status {done.returncode}"
+    return f"ps: {first[0]}" if first and first[0] else f"ps: exit status {done.returncode}"
 
 
 def _execute(words: list[str]) -> subprocess.CompletedProcess[str]:

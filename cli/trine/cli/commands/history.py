@@ -43,6 +43,7 @@ SPEC = Spec(
 def run(app: App, values: Values) -> int:
     """Show the history of an image; returns the exit status, raises Failure."""
     from trine.cli.text import times
+    from trine.cli.text.columns import Style
     from trine.cli.text.table import write_listing
     from trine.cli.text.units import ellipsis, human_duration, human_size, short_id
 
@@ -74,5 +75,6 @@ def run(app: App, values: Values) -> int:
         print("".join(f"{identifier(row)}\n" for row in answer.entries), end="")
         return 0
     usual = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"]
-    write_listing(values["format"], columns, usual, answer.entries)
+    style = Style("*image.historyContext")
+    write_listing(values["format"], columns, usual, answer.entries, style)
     return 0

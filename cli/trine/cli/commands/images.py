@@ -41,6 +41,7 @@ SPEC = Spec(
 
 def run(app: App, values: Values) -> int:
     """List images; returns 0, raises Failure."""
+    from trine.cli.text.columns import Style
     from trine.cli.text.table import write_listing
     from trine.cli.views import images
 
@@ -63,5 +64,10 @@ def run(app: App, values: Values) -> int:
         identifier = columns["ID"][1]
         sys.stdout.write("".join(f"{identifier(row)}\n" for row in rows))
         return 0
-    write_listing(form, columns, images.DIGEST_COLUMNS if digests else images.COLUMNS, rows)
+    raw = (
+        ("repository", "Repository"), ("tag", "Tag"), *([("digest", "Digest")] if digests else []),
+        ("image_id", "ID"), ("created_at", "CreatedAt"), ("virtual_size", "Size"),
+    )  # fmt: skip
+    style = Style("*formatter.imageContext", raw)
+    write_listing(form, columns, images.DIGEST_COLUMNS if digests else images.COLUMNS, rows, style)
     return 0

@@ -45,8 +45,9 @@ def run(app: App, values: Values) -> int:
         failure = error
     if values["format"]:
         from trine.cli.text.single import render
+        from trine.cli.text.values import Struct
 
-        render(values["format"], info.as_docker(server))
+        render(values["format"], Struct("system.dockerInfo", info.as_docker(server)))
         if failure is not None:
             raise failure
         return 0

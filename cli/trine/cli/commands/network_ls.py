@@ -37,6 +37,7 @@ SPEC = Spec(
 def run(app: App, values: Values) -> int:
     """List networks; returns the exit status, raises Failure."""
     from trine.cli.text import times
+    from trine.cli.text.columns import Style
     from trine.cli.text.table import write_listing
 
     answer = app.client.call("NetworkService.ListNetworks", {"filters": values["filter"]})
@@ -69,5 +70,9 @@ def run(app: App, values: Values) -> int:
     if values["quiet"] and values["format"] in ("", "table"):
         print("".join(f"{identifier(row)}\n" for row in answer.networks), end="")
         return 0
-    write_listing(values["format"], columns, ["ID", "Name", "Driver", "Scope"], answer.networks)
+    style = Style(
+        "*network.networkContext",
+        (("network_id", "ID"), ("name", "Name"), ("driver", "Driver"), ("scope", "Scope")),
+    )
+    write_listing(values["format"], columns, ["ID", "Name", "Driver", "Scope"], answer.networks, style)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trine.cli.app import warn
 from trine.cli.flags import LISTING_FORMAT, Spec
 
 TYPE_CHECKING = False
@@ -36,16 +37,22 @@ SPEC = Spec(
         "ps",
     ),
 )
+_RAW = (
+    ("container_id", "ID"), ("image", "Image"), ("command", "Command"), ("created_at", "CreatedAt"),
+    ("state", "State"), ("status", "Status"), ("names", "Names"), ("labels", "Labels"), ("ports", "Ports"),
+)  # fmt: skip
 
 
 def run(app: App, values: Values) -> int:
     """List containers; returns the exit status, raises Failure."""
+    from trine.cli.text.columns import Style
     from trine.cli.text.table import write_listing
     from trine.cli.views.rows import CONTAINER_COLUMNS, container_columns
 
     form = values["format"]
     quiet = values["quiet"]
-    size = values["size"] or (".Size" in form and not quiet)
+    # As Docker: a template that shows the size, or all, has it measured; "json" alone does not.
+    size = values["size"] or ((".Size" in form or "json ." in form) and not quiet)
     limit = 1 if values["latest"] else max(0, values["last"])
     answer = app.client.call(
         "ContainerService.ListContainers",
@@ -58,9 +65,17 @@ def run(app: App, values: Values) -> int:
     )
     columns = container_columns(truncate=not values["no-trunc"])
     usual = [*CONTAINER_COLUMNS, "Size"] if values["size"] else CONTAINER_COLUMNS
-    if quiet and form in ("", "table"):
+    if quiet:
         identifier = columns["ID"][1]
+        if form == "raw":
+            identifier = lambda row: f"container_id: {columns['ID'][1](row)}"  # noqa: E731
+        elif form not in ("", "table"):
+            warn("WARNING: Ignoring custom format, because both --format and --quiet are set.")
         print("".join(f"{identifier(row)}\n" for row in answer.containers), end="")
         return 0
-    write_listing(form, columns, usual, answer.containers)
+    raw = (*_RAW, ("size", "Size")) if values["size"] else _RAW
+    style = Style(
+        "*formatter.ContainerContext", raw, ("failed to parse template", "failed to execute template")
+    )
+    write_listing(form, columns, usual, answer.containers, style)
     return 0

@@ -127,7 +127,9 @@ def _attached(app: App, values: Values, config: dict[str, Any], identifier: str)
                 detach_keys=values["detach-keys"] or str(app.config.value("detachKeys") or ""),
             )
         wait.receive()  # registered (meanwhile, most likely): the exit cannot be missed from here on
-        client.call("ContainerService.StartContainer", {"container": identifier})
+        answer = client.call("ContainerService.StartContainer", {"container": identifier})
+        for warning in answer.warnings:
+            warn(f"WARNING: {warning}")
     except Failure as failure:
         if session is not None:
             session.close()

@@ -28,6 +28,7 @@ SPEC = Spec(
 def run(app: App, values: Values) -> int:
     """Search a registry; returns the exit status, raises Failure."""
     from trine.cli.opts import references
+    from trine.cli.text.columns import Style
     from trine.cli.text.table import write_listing
     from trine.cli.text.units import ellipsis
 
@@ -54,5 +55,6 @@ def run(app: App, values: Values) -> int:
         "IsOfficial": ("OFFICIAL", lambda row: "[OK]" if row.official else ""),
         "IsAutomated": ("AUTOMATED", lambda row: "[OK]" if row.automated else ""),
     }
-    write_listing(values["format"], columns, list(columns), answer.results)
+    style = Style("*registry.searchContext")
+    write_listing(values["format"], columns, list(columns), answer.results, style)
     return 0

@@ -66,6 +66,7 @@ def run(app: App, values: Values) -> int:
 
 def _attached(app: App, values: Values, name: str) -> int:
     """Attach, start and stay until the end; return the container's exit status."""
+    from trine.cli.app import warn
     from trine.cli.attach import Session
     from trine.cli.commands.run import result_of, signal_sender
 
@@ -87,7 +88,9 @@ def _attached(app: App, values: Values, name: str) -> int:
         detach_keys=values["detach-keys"] or str(app.config.value("detachKeys") or ""),
     )
     try:
-        client.call("ContainerService.StartContainer", {"container": container.id})
+        answer = client.call("ContainerService.StartContainer", {"container": container.id})
+        for warning in answer.warnings:
+            warn(f"WARNING: {warning}")
         proxy = signal_sender(app, container.id) if not config.tty else None
         session.run(proxy)
     finally:

@@ -27,10 +27,11 @@ SPEC = Spec(
 
 def run(app: App, values: Values) -> int:
     """Stop containers; returns the exit status, raises Failure."""
-    from trine.cli.failure import Failure
     from trine.cli.many import container_command
 
-    fields = {"timeout_seconds": values["timeout"], "timeout_set": values.changed("timeout")}
-    if values["signal"]:
-        raise Failure('"--signal" is not supported by trine: set it with run --stop-signal')
+    fields = {
+        "timeout_seconds": values["timeout"],
+        "timeout_set": values.changed("timeout"),
+        "signal": values["signal"],
+    }
     return container_command(app, "StopContainer", values.arguments, fields)

@@ -30,16 +30,38 @@ SPEC = Spec(
 
 def run(app: App, values: Values) -> int:
     """Show disk usage; returns the exit status, raises Failure."""
+    from trine.cli.text.columns import Style
     from trine.cli.text.table import write_listing
     from trine.cli.views import disk
 
     answer = app.client.call("SystemService.GetDiskUsage")
     if values["verbose"]:
-        if values["format"]:
-            from trine.cli.failure import Failure
+        if values["format"] in ("", "table"):
+            sys.stdout.write(disk.verbose(answer))
+            return 0
+        from trine.cli.failure import Failure
+        from trine.cli.text import templates
+        from trine.cli.text.values import TemplateError
 
-            raise Failure("the verbose and the format options conflict")
-        sys.stdout.write(disk.verbose(answer))
+        form = "{{json .}}" if values["format"] == "json" else values["format"]
+        try:
+            template = templates.parse(form.replace("\\n", "\n").replace("\\t", "\t"))
+        except TemplateError as error:
+            raise Failure(f"template parsing error: {error}") from None
+        try:
+            sys.stdout.write(template.render(disk.Everything(answer)))
+        except TemplateError as error:
+            raise Failure(str(error)) from None
         return 0
-    write_listing(values["format"], disk.COLUMNS, list(disk.COLUMNS), disk.summary(answer))
+    style = Style(
+        "*formatter.diskUsageImagesContext",
+        (
+            ("type", "Type"),
+            ("total", "TotalCount"),
+            ("active", "Active"),
+            ("size", "Size"),
+            ("reclaimable", "Reclaimable"),
+        ),
+    )
+    write_listing(values["format"], disk.COLUMNS, list(disk.COLUMNS), disk.summary(answer), style)
     return 0

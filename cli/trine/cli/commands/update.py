@@ -28,6 +28,7 @@ SPEC = Spec(
         ("", "cpus", "decimal", "Number of CPUs"),
         ("", "cpuset-cpus", "string", "CPUs in which to allow execution (0-3, 0,1)"),
         ("", "cpuset-mems", "string", "MEMs in which to allow execution (0-3, 0,1)"),
+        ("", "kernel-memory", "bytes", ""),
         ("m", "memory", "bytes", "Memory limit"),
         ("", "memory-reservation", "bytes", "Memory soft limit"),
         (
@@ -51,7 +52,6 @@ SPEC = Spec(
 def run(app: App, values: Values) -> int:
     """Change limits and restart policies; returns the exit status, raises Failure."""
     from trine.cli import container_config
-    from trine.cli.app import warn
     from trine.cli.failure import Failure
     from trine.cli.many import each
 
@@ -79,5 +79,5 @@ def run(app: App, values: Values) -> int:
         told,
     )
     if warnings:
-        warn("\n".join(warnings))
+        print("\n".join(warnings))  # on standard output, as Docker
     return status

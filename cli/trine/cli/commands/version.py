@@ -124,8 +124,9 @@ def run(app: App, values: Values) -> int:
     form = values["format"]
     if form:
         from trine.cli.text.single import render
+        from trine.cli.text.values import Struct
 
-        render(form, {"Client": client, "Server": server})
+        render(form, Struct("system.versionInfo", {"Client": client, "Server": server}), "version")
     else:
         sys.stdout.write(client_text(client) + (server_text(server) if server else ""))
     if failure is not None:

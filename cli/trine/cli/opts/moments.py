@@ -61,4 +61,4 @@ def flag_moment(text: str, flag: str) -> int:
     try:
         return parse_moment(text, time.time_ns())
     except ValueError as error:
-        raise Failure(f'Error response from daemon: invalid value for "{flag}": {error}') from None
+        raise Failure(f'invalid value for "{flag}": {error}') from None

@@ -41,6 +41,10 @@ def parse_mount(text: str) -> dict[str, Any]:
         raise ValueError("type is required")
     if not found.get("target"):
         raise ValueError("target is required")
+    if found.pop("recursive_read_only", False) and not found.get("read_only"):
+        raise ValueError(
+            "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction"
+        )
     for prefix in used:
         if prefix != found["type"]:
             raise ValueError(f"cannot mix '{prefix}-*' options with mount type '{found['type']}'")
@@ -71,6 +75,7 @@ def _set_mount(found: dict[str, Any], name: str, value: str, field: str) -> None
                 '(must be "enabled", "disabled", "writable", or "readonly")'
             )
         found["non_recursive"] = value == "disabled"
+        found["recursive_read_only"] = value == "readonly"
     elif name == "volume-nocopy":
         found["no_copy"] = _switch("volume-nocopy", value)
     elif name == "volume-label":
@@ -148,7 +153,7 @@ def parse_volume(text: str) -> tuple[dict[str, Any], str]:
     if not text:
         raise ValueError("invalid empty volume spec")
     parts = text.split(":")
-    if "" in parts[:-1]:
+    if "" in parts:
         raise ValueError(f"invalid spec: {text}: empty section between colons")
     if len(parts) > 3:
         if parts[0].startswith(("/", ".", "~")):
@@ -166,6 +171,11 @@ def parse_volume(text: str) -> tuple[dict[str, Any], str]:
     mount.update(type=kind, source=source, target=_target(text, target, kind), mode=mode)
     if kind == "volume":
         check_volume_name(source)
+    if kind == "bind" and "nocopy" in mode.split(","):
+        raise DaemonText(
+            f"invalid volume specification: '{text}': invalid mount config for type \"bind\": "
+            "field VolumeOptions must not be specified"
+        )
     _set_mode(mount, mode, kind)
     return mount, ":".join([source, *parts[1:]])
 
@@ -186,6 +196,10 @@ def _target(text: str, target: str, kind: str) -> str:
 
 def check_volume_name(name: str) -> None:
     """Refuse a name no volume may have; raises DaemonText."""
+    if len(name) == 1:
+        raise DaemonText(
+            f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )
     good = bool(name) and name[0].isalnum() and name.isascii()
     if not good or any(not (c.isalnum() or c in "_.-") for c in name):
         raise DaemonText(

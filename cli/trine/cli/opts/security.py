@@ -7,7 +7,6 @@ from trine.cli.opts.mounts import DaemonText
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as strconv.ParseBool
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
@@ -15,7 +14,8 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 def apply_options(options: list[str], security: dict[str, Any]) -> list[str]:
     """Put options in a SecuritySpec; return them as inspection shows them.
 
-    A seccomp profile is read here, from the file named. Raises ValueError.
+    A seccomp profile is read here, from the file named. Raises ValueError, DaemonText for
+    what Docker's daemon refuses.
     """
     shown: list[str] = []
     for option in options:

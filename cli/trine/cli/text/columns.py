@@ -12,6 +12,33 @@ if TYPE_CHECKING:
 _MINIMUM, _PADDING = 10, 3  # of a column (docker's tabwriter)
 
 
+_PARSING = "template parsing error"
+
+
+class Style:
+    """What is particular to a listing: its rows' Go type, its raw form, how it tells of a wrong template."""
+
+    def __init__(
+        self,
+        kind: str = "row",
+        raw: tuple[tuple[str, str], ...] = (),
+        words: tuple[str, str] = (_PARSING, _PARSING),
+    ) -> None:
+        """Describe one.
+
+        Args:
+            kind: what Go calls the type of a row.
+            raw: name and column of each line of --format raw; (): there is no such form.
+            words: what begins an error of parsing a template, and of executing one.
+        """
+        self.kind = kind
+        self.raw = raw
+        self.words = words
+
+
+PLAIN = Style()
+
+
 def aligned(rows: Iterable[Sequence[str]], *, minimum: int = _MINIMUM) -> str:
     """Return rows of cells as lines with aligned columns; the last cell of a row is not padded.
 

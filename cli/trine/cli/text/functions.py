@@ -72,7 +72,7 @@ def _index(value: Any, *keys: Any) -> Any:
                     f"error calling index: cannot index slice/array with type {type(key).__name__}"
                 )
             if not 0 <= key < len(value):
-                raise TemplateError(f"error calling index: reflect: slice index out of range: {key}")
+                raise TemplateError(f"error calling index: index out of range: {key}")
             value = ord(value[key]) if isinstance(value, str) else value[key]
         else:
             raise TemplateError("error calling index: index of untyped nil")
@@ -166,6 +166,11 @@ def _title(text: str) -> str:
     return "".join(out)
 
 
+_HTML = {"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_JAVASCRIPT = {
+    "\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026",
+    "=": "\\u003D", "\n": "\\u000A", "\t": "\\u0009", "\r": "\\u000D",
+}  # fmt: skip
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "json": to_json,
     "join": lambda items, separator: separator.join(shown(item) for item in items or []),
@@ -178,7 +183,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "println": lambda *values: " ".join(shown(value) for value in values) + "\n",
     "print": lambda *values: _print(values),
     "printf": _printf,
-    "len": lambda value: len(value) if value is not None else 0,
+    "len": lambda value: 0 if value is None else len(value),
     "index": _index,
     "slice": _slice,
     "eq": _equal,
@@ -188,7 +193,25 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gt": lambda first, second: _order(first, second) > 0,
     "ge": lambda first, second: _order(first, second) >= 0,
     "not": lambda value: not truth(value),
+    "html": lambda *values: _escaped(_print(values), _HTML),
+    "js": lambda *values: _escaped(_print(values), _JAVASCRIPT),
+    "urlquery": lambda *values: _url_query(_print(values)),
+    "call": lambda function, *values: _called(function),
 }
+
+
+def _escaped(text: str, table: dict[str, str]) -> str:
+    return "".join(table.get(letter, letter) for letter in text)
+
+
+def _url_query(text: str) -> str:
+    from urllib.parse import quote_plus
+
+    return quote_plus(text, safe="~")
+
+
+def _called(function: Any) -> Any:
+    raise TemplateError(f"error calling call: non-function of type {_kind(function)}")
 
 
 def _print(values: tuple[Any, ...]) -> str:

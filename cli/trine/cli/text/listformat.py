@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from trine.cli.text.columns import Columns
+    from trine.cli.text.columns import Columns, Style
 
 
 class _Row:
@@ -19,9 +19,10 @@ class _Row:
 
     is_row = True
 
-    def __init__(self, columns: Columns, row: Any) -> None:
+    def __init__(self, columns: Columns, row: Any, kind: str) -> None:
         self._columns = columns
         self._row = row
+        self.kind = kind
 
     def field(self, name: str) -> Any:
         """Return a column's text; raises KeyError."""
@@ -36,8 +37,9 @@ class _Row:
 class _Heads:
     """The heads of a table as a template's data."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, kind: str) -> None:
         self._columns = columns
+        self.kind = kind
 
     def field(self, name: str) -> Any:
         """Return a column's head; raises KeyError."""
@@ -49,22 +51,25 @@ class _Heads:
         return {name: column[0] for name, column in self._columns.items()}
 
 
-def render(form: str, columns: Columns, rows: list[Any]) -> str:
-    """Return the text for a --format that is "json", "table TEMPLATE" or a template."""
+def render(form: str, columns: Columns, rows: list[Any], style: Style) -> str:
+    """Return the text for a --format that is "json", "raw", "table TEMPLATE" or a template."""
     if form == "json":
         form = "{{json .}}"
+    if form == "raw" and style.raw:
+        form = "".join(f"{name}: {{{{.{column}}}}}\n" for name, column in style.raw)
     heads = form.startswith("table")
     source = form[len("table") :].strip() if heads else form
     source = source.replace("\\t", "\t").replace("\\n", "\n")
+    parsing, executing = style.words
     try:
         template = templates.parse(source)
     except TemplateError as error:
-        raise Failure(f"template parsing error: {error}", 64 if heads else 1) from None
+        raise Failure(f"{parsing}: {error}") from None
     try:
-        lines = [template.render(_Row(columns, row)) for row in rows]
+        lines = [template.render(_Row(columns, row, style.kind)) for row in rows]
         if not heads:
             return "".join(line + "\n" for line in lines)
-        lines.insert(0, template.render(_Heads(columns)))
+        lines.insert(0, template.render(_Heads(columns, style.kind)))
     except TemplateError as error:
-        raise Failure(f"failed to execute template: {error}") from None
+        raise Failure(f"{executing}: {error}") from None
     return aligned([part.split("\t") for line in lines for part in line.split("\n")])

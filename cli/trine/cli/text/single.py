@@ -13,14 +13,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def render(form: str, value: Any) -> None:
-    """Print a value by a template, "json" for the whole of it; raises Failure for a wrong one."""
+def render(form: str, value: Any, name: str = "") -> None:
+    """Print a value by a template, "json" for the whole of it; raises Failure for a wrong one.
+
+    What was printed before an error stays, as in Docker; ``name`` is what Go's errors call the template.
+    """
     source = "{{json .}}" if form == "json" else form
     try:
-        template = templates.parse(source.replace("\\n", "\n").replace("\\t", "\t"))
+        template = templates.parse(source.replace("\\n", "\n").replace("\\t", "\t"), name)
     except TemplateError as error:
         raise Failure(f"template parsing error: {error}", 64) from None
     try:
         sys.stdout.write(template.render(value) + "\n")
     except TemplateError as error:
-        raise Failure(f"template parsing error: {error}") from None
+        sys.stdout.write(error.written + "\n")
+        sys.stdout.flush()
+        raise Failure(str(error)) from None

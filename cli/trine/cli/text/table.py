@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from trine.cli.text.columns import aligned
+from trine.cli.text.columns import PLAIN, Style, aligned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from trine.cli.text.columns import Columns
 
 
-def write_listing(form: str, columns: Columns, usual: Sequence[str], rows: Iterable[Any]) -> None:
+def write_listing(
+    form: str, columns: Columns, usual: Sequence[str], rows: Iterable[Any], style: Style = PLAIN
+) -> None:
     """Print rows in the form --format asks for; raises Failure for a template that is wrong."""
-    sys.stdout.write(listing(form, columns, usual, rows))
+    sys.stdout.write(listing(form, columns, usual, rows, style))
 
 
-def listing(form: str, columns: Columns, usual: Sequence[str], rows: Iterable[Any]) -> str:
+def listing(
+    form: str, columns: Columns, usual: Sequence[str], rows: Iterable[Any], style: Style = PLAIN
+) -> str:
     """Return rows in the form --format asks for; raises Failure for a template that is wrong."""
     if form in ("", "table"):
         cells: list[list[str]] = [[columns[name][0] for name in usual]]
@@ -33,4 +37,4 @@ def listing(form: str, columns: Columns, usual: Sequence[str], rows: Iterable[An
         return aligned(cells)
     from trine.cli.text import listformat
 
-    return listformat.render(form, columns, list(rows))
+    return listformat.render(form, columns, list(rows), style)

@@ -251,15 +251,20 @@ class _Continue(Exception):
 class Template:
     """A parsed template."""
 
-    def __init__(self, nodes: list[Node], source: str) -> None:
+    def __init__(self, nodes: list[Node], source: str, name: str = "") -> None:
         """Keep nodes made by ``parse``."""
         self._nodes = nodes
         self._source = source
+        self._name = name
 
     def render(self, data: Any) -> str:
         """Return the text for some data; raises TemplateError."""
         out: list[str] = []
-        self._run(self._nodes, data, {"$": data}, out)
+        try:
+            self._run(self._nodes, data, {"$": data}, out)
+        except TemplateError as error:
+            error.written = "".join(out)
+            raise
         return "".join(out)
 
     def _run(self, nodes: list[Node], dot: Any, scope: dict[str, Any], out: list[str]) -> None:
@@ -292,6 +297,8 @@ class Template:
                     self._run(node[4], dot, inner, out)
 
     def _range(self, node: Node, dot: Any, scope: dict[str, Any], out: list[str]) -> None:
+        from trine.cli.text import functions
+
         _, variables, pipe, body, other = node
         value = self._value(pipe, dot, scope)
         pairs: list[tuple[Any, Any]]
@@ -304,7 +311,7 @@ class Template:
         elif value is None or value is NO_VALUE:
             pairs = []
         else:
-            raise TemplateError(f"range can't iterate over {value}")
+            raise TemplateError(f"range can't iterate over {functions.shown(value)}")
         if not pairs:
             self._run(other, dot, scope, out)
         for key, item in pairs:
@@ -340,9 +347,10 @@ class Template:
         if word == "function":
             return functions.call(node[1], list(final))
         value = self._value(node[1], dot, scope)
-        chain = ".".join(node[2]) if node[1][0] == "dot" else ""
+        chain = ""
         for name in node[2]:
-            value = self._field(value, name, chain or name)
+            chain += f".{name}"
+            value = self._field(value, name, chain)
         return value
 
     def _field(self, value: Any, name: str, chain: str) -> Any:
@@ -355,21 +363,35 @@ class Template:
                 return value[name]
             if name == "ID" and "Id" in value:  # what Go calls it where JSON says Id
                 return value["Id"]
-            raise self._fault(name, f'map has no entry for key "{name}"', chain)
+            kind = getattr(value, "kind", "")
+            text = (
+                f"can't evaluate field {name} in type {kind}"
+                if kind
+                else f'map has no entry for key "{name}"'
+            )
+            raise self._fault(name, chain, text)
         if value is None or value is NO_VALUE:
-            raise self._fault(name, f"nil data; no entry for key {_shown(name)}")
+            raise self._fault(name, chain, f"nil data; no entry for key {_shown(name)}")
         if hasattr(value, "field"):
             try:
                 return value.field(name)
             except KeyError:
-                raise self._fault(name, f"can't evaluate field {name} in type row") from None
-        kind = {str: "string", int: "int", bool: "bool", float: "float64", list: "[]interface {}"}
-        raise self._fault(name, f"can't evaluate field {name} in type {kind.get(type(value), 'value')}")
+                kind = getattr(value, "kind", "row")
+                raise self._fault(name, chain, f"can't evaluate field {name} in type {kind}") from None
+        kinds = {str: "string", int: "int", bool: "bool", float: "float64", list: "[]interface {}"}
+        kind = kinds.get(type(value), "value")
+        raise self._fault(name, chain, f"can't evaluate field {name} in type {kind}")
 
-    def _fault(self, name: str, text: str, chain: str = "") -> TemplateError:
-        at = max(self._source.find("." + name), 0)
+    def _fault(self, name: str, chain: str, text: str) -> TemplateError:
+        start = max(self._source.find(chain), 0)
+        return self._error(start + max(chain.rfind("." + name), 0), chain, text)
+
+    def _error(self, at: int, what: str, text: str) -> TemplateError:
         line = self._source.count("\n", 0, at) + 1
-        return TemplateError(f'template: :{line}:{at + 1 - 1}: executing "" at <.{chain or name}>: {text}')
+        column = at - (self._source.rfind("\n", 0, at) + 1)
+        return TemplateError(
+            f'template: {self._name}:{line}:{column}: executing "{self._name}" at <{what}>: {text}'
+        )
 
     def _command(self, words: list[Node], dot: Any, scope: dict[str, Any], carried: tuple[Any, ...]) -> Any:
         from trine.cli.text import functions
@@ -379,7 +401,14 @@ class Template:
             if first[1] in ("and", "or"):
                 return self._lazy(first[1], words[1:], dot, scope, carried)
             arguments = [self._value(word, dot, scope) for word in words[1:]]
-            return functions.call(first[1], [*arguments, *carried])
+            try:
+                return functions.call(first[1], [*arguments, *carried])
+            except TemplateError as error:
+                if str(error).startswith("template: "):
+                    raise
+                what = " ".join(_written(word) for word in words)
+                at = max(self._source.find(first[1]), 0)
+                raise self._error(at, what, str(error)) from None
         value = self._value(first, dot, scope)
         if callable(value):
             method: Callable[..., Any] = value
@@ -402,9 +431,22 @@ class Template:
         return carried[0] if carried else value
 
 
-def parse(source: str) -> Template:
-    """Return the template of a source; raises TemplateError with Go's text."""
+def _written(node: Node) -> str:
+    """Return an operand as Go writes it in an error."""
+    if node[0] == "value":
+        return _shown(node[1]) if isinstance(node[1], str) else str(node[1])
+    if node[0] == "chain":
+        return ("" if node[1][0] == "dot" else _written(node[1])) + "".join(f".{name}" for name in node[2])
+    if node[0] == "dot":
+        return "."
+    if node[0] == "pipe":
+        return "(" + " | ".join(" ".join(map(_written, words)) for words in node[1]) + ")"
+    return str(node[1])
+
+
+def parse(source: str, name: str = "") -> Template:
+    """Return the template of a source; raises TemplateError with Go's text, which tells its ``name``."""
     try:
-        return Template(_Parser(source).parse(), source)
+        return Template(_Parser(source).parse(), source, name)
     except TemplateError as error:
-        raise TemplateError(f"template: :1: {error}") from None
+        raise TemplateError(f"template: {name}:1: {error}") from None

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 class TemplateError(Exception):
     """A template that cannot be parsed or executed; the message is Go's."""
 
+    written = ""  # what had been printed before it failed
+
 
 class GoMap(dict[str, "Any"]):
     """A mapping that was a map in Go, not a struct."""
@@ -36,6 +38,15 @@ class GoStruct(dict[str, "Any"]):
         """Keep what JSON shows, and what templates get for fields that are missing or null there."""
         super().__init__(shown)
         self.zeros = zeros
+
+
+class Struct(dict[str, "Any"]):
+    """A mapping that was a struct in Go, of which an error tells the type."""
+
+    def __init__(self, kind: str, values: dict[str, Any]) -> None:
+        """Keep the type's name with the fields."""
+        super().__init__(values)
+        self.kind = kind
 
 
 class Shaped:

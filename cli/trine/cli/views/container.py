@@ -143,8 +143,8 @@ def _endpoint(endpoint: Message, network_id: str = "") -> dict[str, Any]:
     }
 
 
-def _requested_endpoint(request: Message) -> dict[str, Any]:
-    """Return a network of a container that does not run."""
+def _requested_endpoint(request: Message, network_id: str = "", short_id: str = "") -> dict[str, Any]:
+    """Return a network of a container that does not run; ``network_id`` is of its last run, if any."""
     ipam: dict[str, str] = {}
     if request.ipv4_address:
         ipam["IPv4Address"] = request.ipv4_address
@@ -153,8 +153,9 @@ def _requested_endpoint(request: Message) -> dict[str, Any]:
     return {
         "IPAMConfig": ipam or None,
         "Links": list(request.links) or None,
-        "Aliases": list(request.aliases) or None,
-        "NetworkID": "",
+        # Once it ran, its short id is a name on networks of the user.
+        "Aliases": [*request.aliases, *([short_id] if network_id and short_id else [])] or None,
+        "NetworkID": network_id,
         "EndpointID": "",
         "Gateway": "",
         "IPAddress": "",
@@ -187,7 +188,9 @@ def _network_settings(container: Message) -> dict[str, Any]:
     sandbox = container.sandbox
     networks = {str(e.network_name): _endpoint(e) for e in sandbox.endpoints}
     for request in container.networks:
-        networks.setdefault(str(request.network), _requested_endpoint(request))
+        name = str(request.network)
+        short_id = "" if name in ("bridge", "host", "none") else container.id[:12]
+        networks.setdefault(name, _requested_endpoint(request, container.network_ids.get(name, ""), short_id))
     # What the default bridge gave is repeated at the top, for clients older than networks.
     first = networks.get("bridge", {})
     return {

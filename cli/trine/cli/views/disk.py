@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from trine.cli.text.table import listing
 from trine.cli.text.units import human_size, short_id
-from trine.cli.views import images, rows
+from trine.cli.views import images, rows, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from trine.cli.text.columns import Columns
     from trine.cli.wire import Message
 
@@ -72,6 +74,15 @@ def verbose(answer: Message) -> str:
         "Links": ("LINKS", lambda row: str(row.references)),
         "Size": ("SIZE", lambda row: human_size(max(0, row.size_bytes))),
     }
+    cache_columns: Columns = {
+        "ID": ("CACHE ID", lambda row: ""),
+        "CacheType": ("CACHE TYPE", lambda row: ""),
+        "Size": ("SIZE", lambda row: ""),
+        "CreatedSince": ("CREATED", lambda row: ""),
+        "LastUsedSince": ("LAST USED", lambda row: ""),
+        "UsageCount": ("USAGE", lambda row: ""),
+        "Shared": ("SHARED", lambda row: ""),
+    }
     usual = ["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"]
     return (
         "Images space usage:\n\n"
@@ -81,4 +92,49 @@ def verbose(answer: Message) -> str:
         + "\nLocal Volumes space usage:\n\n"
         + listing("", volume_columns, list(volume_columns), answer.volumes)
         + f"\nBuild cache usage: {human_size(answer.images.build_cache_size_bytes)}\n\n"
+        # The cache is images here, as in Docker's classic builder: there is nothing to list.
+        + listing("", cache_columns, list(cache_columns), ())
     )
+
+
+class Everything:
+    """All there is, as a template of ``system df --verbose --format`` sees it."""
+
+    kind = "*formatter.diskUsageContext"
+    is_row = True  # written to JSON as rows are
+
+    def __init__(self, answer: Message) -> None:
+        """Keep the engine's answer."""
+        self._answer = answer
+
+    def field(self, name: str) -> Any:
+        """Return one of the four lists; raises KeyError."""
+        return self.json()[name]
+
+    def json(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the lists, each row with the columns of its kind."""
+        answer = self._answer
+        image_columns = images.columns(truncate=False)
+        image_columns["Containers"] = ("", lambda row: str(_containers_of(answer, row[3])))
+        image_columns["SharedSize"] = ("", lambda row: human_size(row[3].shared_size_bytes))
+        image_columns["UniqueSize"] = (
+            "",
+            lambda row: human_size(row[3].size_bytes - row[3].shared_size_bytes),
+        )
+        container_columns = rows.container_columns(truncate=False)
+        volume_columns = volume.columns()
+        volume_columns["Links"] = ("", lambda row: str(row.references))
+        volume_columns["Size"] = ("", lambda row: human_size(max(0, row.size_bytes)))
+        return {
+            "Images": [
+                _cells(image_columns, row) for row in images.rows(answer.images.images, digests=False)
+            ],
+            "Containers": [_cells(container_columns, row) for row in answer.containers],
+            "Volumes": [_cells(volume_columns, row) for row in answer.volumes],
+            "BuildCache": [],
+        }
+
+
+def _cells(columns: Columns, row: Any) -> dict[str, Any]:
+    values = {name: column[1](row) for name, column in sorted(columns.items())}
+    return {name: value for name, value in values.items() if not callable(value)}

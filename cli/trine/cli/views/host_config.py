@@ -72,6 +72,20 @@ def _list(values: Any) -> list[str] | None:
     return [str(value) for value in values] or None
 
 
+def _rates(entries: Any, figure: str = "Rate") -> list[dict[str, Any]]:
+    return [{"Path": entry.path, figure: entry.rate} for entry in entries]
+
+
+def _device_request(request: Message) -> dict[str, Any]:
+    return {
+        "Driver": request.driver,
+        "Count": request.count,
+        "DeviceIDs": _list(request.device_ids),
+        "Capabilities": [_list(request.capabilities)],
+        "Options": GoMap(request.options),
+    }
+
+
 def _resources(config: Message) -> dict[str, Any]:
     limits = config.resources
     swap = limits.memory_swap_bytes or limits.memory_bytes * 2
@@ -81,15 +95,15 @@ def _resources(config: Message) -> dict[str, Any]:
         "NanoCpus": limits.nano_cpus,
         "CgroupParent": config.cgroup_parent,
         "BlkioWeight": limits.blkio_weight,
-        "BlkioWeightDevice": [],
-        "BlkioDeviceReadBps": None,
-        "BlkioDeviceWriteBps": None,
-        "BlkioDeviceReadIOps": None,
-        "BlkioDeviceWriteIOps": None,
+        "BlkioWeightDevice": _rates(limits.blkio_weight_devices, "Weight"),
+        "BlkioDeviceReadBps": _rates(limits.device_read_bps),
+        "BlkioDeviceWriteBps": _rates(limits.device_write_bps),
+        "BlkioDeviceReadIOps": _rates(limits.device_read_iops),
+        "BlkioDeviceWriteIOps": _rates(limits.device_write_iops),
         "CpuPeriod": limits.cpu_period_micros,
         "CpuQuota": limits.cpu_quota_micros,
-        "CpuRealtimePeriod": 0,
-        "CpuRealtimeRuntime": 0,
+        "CpuRealtimePeriod": limits.cpu_realtime_period_micros,
+        "CpuRealtimeRuntime": limits.cpu_realtime_runtime_micros,
         "CpusetCpus": limits.cpuset_cpus,
         "CpusetMems": limits.cpuset_mems,
         "Devices": [
@@ -101,7 +115,7 @@ def _resources(config: Message) -> dict[str, Any]:
             for device in config.devices
         ],
         "DeviceCgroupRules": _list(config.security.device_cgroup_rules),
-        "DeviceRequests": None,
+        "DeviceRequests": [_device_request(request) for request in config.device_requests] or None,
         "KernelMemory": limits.kernel_memory_bytes,
         "KernelMemoryTCP": 0,
         "MemoryReservation": limits.memory_reservation_bytes,
@@ -109,25 +123,12 @@ def _resources(config: Message) -> dict[str, Any]:
         "MemorySwappiness": limits.memory_swappiness if limits.memory_swappiness_set else None,
         "OomKillDisable": limits.oom_kill_disable,
         "PidsLimit": limits.pids_limit or None,
-        "Ulimits": [{"Name": limit.name, "Hard": limit.hard, "Soft": limit.soft} for limit in config.ulimits]
-        or None,
+        "Ulimits": [{"Name": limit.name, "Hard": limit.hard, "Soft": limit.soft} for limit in config.ulimits],
         "CpuCount": 0,
         "CpuPercent": 0,
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
     }
-
-
-def _links(container: Message) -> list[str] | None:
-    """Return legacy links as Docker does: who is linked, and the name it has for this container."""
-    config = container.config
-    if config.network_mode not in ("", "default", "bridge"):
-        return None
-    found = []
-    for text in config.links:
-        name, _, alias = text.strip("/").partition(":")
-        found.append(f"/{name}:/{container.name}/{alias or name}")
-    return sorted(found) or None
 
 
 def as_docker(container: Message) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def as_docker(container: Message) -> dict[str, Any]:
         "GroupAdd": _list(config.group_add),
         "IpcMode": config.ipc_mode or "private",
         "Cgroup": "",
-        "Links": _links(container),
+        "Links": _list(container.links),
         "OomScoreAdj": config.oom_score_adjustment,
         "PidMode": config.pid_mode,
         "Privileged": security.privileged,
@@ -167,6 +168,8 @@ def as_docker(container: Message) -> dict[str, Any]:
         "ReadonlyRootfs": config.read_only_root,
         "SecurityOpt": _list(config.security_options),
     }
+    if config.storage_options:
+        found["StorageOpt"] = GoMap(sorted(config.storage_options.items()))
     tmpfs = {m.target: ",".join(m.options) for m in config.mounts if m.type == "tmpfs" and m.options}
     if tmpfs:
         found["Tmpfs"] = GoMap(tmpfs)
@@ -183,7 +186,7 @@ def as_docker(container: Message) -> dict[str, Any]:
         {
             "Runtime": config.runtime or "trine",
             "ConsoleSize": [config.console_rows, config.console_columns],
-            "Isolation": "",
+            "Isolation": config.isolation,
         }
     )
     found.update(_resources(config))

@@ -128,7 +128,11 @@ def container_columns(*, truncate: bool) -> Columns:
 
     return {
         "ID": ("CONTAINER ID", lambda row: short_id(row.id) if truncate else row.id),
-        "Names": ("NAMES", lambda row: row.name),
+        # Docker keeps the names of legacy links for --no-trunc.
+        "Names": (
+            "NAMES",
+            lambda row: row.name if truncate else ",".join(sorted([row.name, *row.link_names])),
+        ),
         "Image": ("IMAGE", lambda row: image_text(row, truncate)),
         "Command": ("COMMAND", command),
         "CreatedAt": ("CREATED AT", lambda row: times.go_string(row.created_at_unix_nanos)),
@@ -145,5 +149,5 @@ def container_columns(*, truncate: bool) -> Columns:
         "Mounts": ("MOUNTS", mounts),
         "LocalVolumes": ("LOCAL VOLUMES", lambda row: str(sum(1 for m in row.mounts if m.driver == "local"))),
         "Networks": ("NETWORKS", lambda row: ",".join(row.networks)),
-        "Platform": ("PLATFORM", lambda row: ""),
+        "Platform": ("PLATFORM", lambda row: None),  # as of an engine before API 1.48
     }

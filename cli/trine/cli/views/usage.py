@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from trine.cli.text.columns import Style
 from trine.cli.text.table import listing
 from trine.cli.text.units import binary_size, human_size
 
@@ -94,7 +95,7 @@ class Usage:
 
     def listing(self, form: str) -> str:
         """Return the table, or what --format asks for."""
-        return listing(form, self._columns(), _USUAL, list(self._names))
+        return listing(form, self._columns(), _USUAL, list(self._names), Style("*container.statsContext"))
 
     def _columns(self) -> Columns:
         def sample(identifier: str) -> Message | None:

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from trine.cli.text.columns import Columns
     from trine.cli.wire import Message
 
 
@@ -24,4 +25,21 @@ def as_docker(volume: Message) -> dict[str, Any]:
         "Name": volume.name,
         "Options": options or None,
         "Scope": "local",
+    }
+
+
+def columns() -> Columns:
+    """Return all columns of ``volume ls``."""
+    return {
+        "Driver": ("DRIVER", lambda row: row.driver or "local"),
+        "Name": ("VOLUME NAME", lambda row: row.name),
+        "Mountpoint": ("MOUNTPOINT", lambda row: row.mountpoint),
+        "Scope": ("SCOPE", lambda row: "local"),
+        "Labels": ("LABELS", lambda row: ",".join(f"{k}={v}" for k, v in sorted(row.labels.items()))),
+        "Label": ("", lambda row: lambda name: row.labels.get(name, "")),
+        "Links": ("LINKS", lambda row: "N/A"),
+        "Size": ("SIZE", lambda row: "N/A"),
+        "Availability": ("AVAILABILITY", lambda row: "N/A"),
+        "Group": ("GROUP", lambda row: "N/A"),
+        "Status": ("STATUS", lambda row: "N/A"),
     }

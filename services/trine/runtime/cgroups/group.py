@@ -18,7 +18,7 @@ from trine.linux import bpf
 from trine.runtime.cgroups import device_program, limits, plan
 from trine.runtime.cgroups.layout import CgroupError, Layout
 
-_SUBSTITUTES = {"blkio.bfq.weight": "blkio.weight"}
+_SUBSTITUTES = {"blkio.bfq.weight": "blkio.weight", "blkio.bfq.weight_device": "blkio.weight_device"}
 _GONE = (FileNotFoundError, ProcessLookupError, NotADirectoryError)
 _PATIENCE_SECONDS = 5.0
 

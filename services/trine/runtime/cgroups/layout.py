@@ -193,7 +193,8 @@ def features(layout: Layout) -> frozenset[str]:
     """Return what can be limited here, by the names ``limits`` uses.
 
     "memory", "swap", "reservation", "kernel_memory", "swappiness", "oom_kill_disable", "cpu_shares",
-    "cpu_quota", "cpuset", "pids", "blkio_weight", "devices", "freezer".
+    "cpu_quota", "cpu_realtime", "cpuset", "pids", "blkio_weight", "blkio_weight_device", "blkio_throttle",
+    "devices", "freezer".
     """
     if not layout.has_v1:
         return _unified_features(layout)
@@ -208,6 +209,9 @@ def features(layout: Layout) -> frozenset[str]:
         "cpuset": ("cpuset", "cpuset.cpus"),
         "pids": ("pids", "cgroup.procs"),
         "blkio_weight": ("blkio", "blkio.weight"),
+        "blkio_weight_device": ("blkio", "blkio.weight_device"),
+        "blkio_throttle": ("blkio", "blkio.throttle.read_bps_device"),
+        "cpu_realtime": ("cpu", "cpu.rt_period_us"),
         "devices": ("devices", "devices.list"),
         "freezer": ("freezer", "cgroup.procs"),
     }
@@ -229,5 +233,5 @@ def _unified_features(layout: Layout) -> frozenset[str]:
     if "cpu" in have:
         found |= {"cpu_shares", "cpu_quota"}
     if "io" in have:
-        found.add("blkio_weight")
+        found |= {"blkio_weight", "blkio_weight_device", "blkio_throttle"}
     return frozenset(found | (have & {"cpuset", "pids"}))

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from trine.v1 import image_pb2
 
 MINIMUM_MEMORY_BYTES = 6 << 20
+KERNEL_MEMORY_WARNING = (
+    "Specifying a kernel memory limit is deprecated and will be removed in a future release."
+)
 _NOT_MOUNTED = "or the cgroup is not mounted."
 
 _DISCARDED = {
@@ -16,8 +19,6 @@ _DISCARDED = {
     "swap": "Your kernel does not support swap limit capabilities "
     f"{_NOT_MOUNTED} Memory limited without swap.",
     "reservation": "Your kernel does not support memory soft limit capabilities "
-    f"{_NOT_MOUNTED} Limitation discarded.",
-    "kernel_memory": "Your kernel does not support kernel memory limit capabilities "
     f"{_NOT_MOUNTED} Limitation discarded.",
     "swappiness": "Your kernel does not support memory swappiness capabilities "
     f"{_NOT_MOUNTED} Memory swappiness discarded.",
@@ -27,6 +28,16 @@ _DISCARDED = {
     "cpuset": f"Your kernel does not support cpuset {_NOT_MOUNTED} Cpuset discarded.",
     "pids": f"Your kernel does not support PIDs limit capabilities {_NOT_MOUNTED} PIDs limit discarded.",
     "blkio_weight": f"Your kernel does not support Block I/O weight {_NOT_MOUNTED} Weight discarded.",
+    "blkio_weight_device": f"Your kernel does not support Block I/O weight_device {_NOT_MOUNTED} "
+    "Weight-device discarded.",
+    "device_read_bps": f"Your kernel does not support BPS Block I/O read limit {_NOT_MOUNTED} "
+    "Block I/O BPS read limit discarded.",
+    "device_write_bps": f"Your kernel does not support BPS Block I/O write limit {_NOT_MOUNTED} "
+    "Block I/O BPS write limit discarded.",
+    "device_read_iops": f"Your kernel does not support IOPS Block read limit {_NOT_MOUNTED} "
+    "Block I/O IOPS read limit discarded.",
+    "device_write_iops": f"Your kernel does not support IOPS Block write limit {_NOT_MOUNTED} "
+    "Block I/O IOPS write limit discarded.",
 }
 _INFO = (
     ("memory", "WARNING: No memory limit support"),
@@ -83,7 +94,6 @@ def discard_unsupported(wanted: image_pb2.Resources, features: Iterable[str]) ->
         wanted.memory_swappiness_set,
     )
     drop("reservation", {"memory_reservation_bytes": 0}, wanted.memory_reservation_bytes > 0)
-    drop("kernel_memory", {"kernel_memory_bytes": 0}, wanted.kernel_memory_bytes > 0)
     drop("oom_kill_disable", {"oom_kill_disable": False}, wanted.oom_kill_disable)
     if wanted.oom_kill_disable and not wanted.memory_bytes:
         warnings.append(
@@ -104,6 +114,20 @@ def discard_unsupported(wanted: image_pb2.Resources, features: Iterable[str]) ->
     )
     drop("cpuset", {"cpuset_cpus": "", "cpuset_mems": ""}, bool(wanted.cpuset_cpus or wanted.cpuset_mems))
     drop("blkio_weight", {"blkio_weight": 0}, wanted.blkio_weight > 0)
+    for name, feature in (
+        ("blkio_weight_devices", "blkio_weight_device"),
+        ("device_read_bps", "blkio_throttle"),
+        ("device_write_bps", "blkio_throttle"),
+        ("device_read_iops", "blkio_throttle"),
+        ("device_write_iops", "blkio_throttle"),
+    ):
+        if getattr(wanted, name) and feature not in have:
+            warnings.append(_DISCARDED[feature if feature in _DISCARDED else name])
+            del getattr(wanted, name)[:]
+    if (
+        wanted.cpu_realtime_period_micros or wanted.cpu_realtime_runtime_micros
+    ) and "cpu_realtime" not in have:
+        raise LimitError("Your kernel does not support CPU real-time scheduler")
     return warnings
 
 
@@ -130,7 +154,7 @@ def check(wanted: image_pb2.Resources, cpus: int, cpus_available: str = "", mems
         try:
             numbers = parse_list(asked)
         except ValueError:
-            raise LimitError(f"Invalid value {asked} for cpuset {kind}") from None
+            raise LimitError(f"Invalid value {asked} for cpuset {kind}: invalid format: {asked}") from None
         if available and not numbers <= parse_list(available):
             raise LimitError(
                 f"Requested {what} are not available - requested {asked}, available: {available}"
@@ -167,6 +191,10 @@ def _check_cpu(wanted: image_pb2.Resources, cpus: int) -> None:
             raise LimitError(
                 f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
             )
+    if wanted.cpu_shares < 0:
+        raise LimitError("shares: invalid argument")
+    if 0 < wanted.cpu_realtime_period_micros < wanted.cpu_realtime_runtime_micros:
+        raise LimitError("cpu real-time runtime cannot be higher than cpu real-time period")
     period, quota = wanted.cpu_period_micros, wanted.cpu_quota_micros
     if period and not 1_000 <= period <= 1_000_000:
         raise LimitError(

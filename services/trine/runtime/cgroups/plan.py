@@ -48,12 +48,18 @@ def for_v1(resources: Mapping[str, Any]) -> list[Write]:
     add("cpu", "cpu.shares", cpu.get("shares") or None, "cpu_shares")
     add("cpu", "cpu.cfs_period_us", cpu.get("period") or None, "cpu_quota")
     add("cpu", "cpu.cfs_quota_us", cpu.get("quota") or None, "cpu_quota")
+    # The period first: the runtime must fit into it (kernel sched-rt-group.rst).
+    add("cpu", "cpu.rt_period_us", cpu.get("realtimePeriod") or None, "cpu_realtime")
+    add("cpu", "cpu.rt_runtime_us", cpu.get("realtimeRuntime") or None, "cpu_realtime")
     add("cpu", "cpu.idle", cpu.get("idle"), "cpu_shares")
     pids = (resources.get("pids") or {}).get("limit")
     if pids is not None:
         add("pids", "pids.max", pids if pids > 0 else _V1_UNLIMITED_PIDS, "pids")
     block = resources.get("blockIO") or {}
     add("blkio", "blkio.bfq.weight", block.get("weight") or None, "blkio_weight")
+    for device in block.get("weightDevice") or ():
+        value = f"{device['major']}:{device['minor']} {device['weight']}"
+        add("blkio", "blkio.bfq.weight_device", value, "blkio_weight_device")
     for key, file in (
         ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
         ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
@@ -100,6 +106,9 @@ def for_v2(resources: Mapping[str, Any]) -> list[Write]:
     block = resources.get("blockIO") or {}
     if block.get("weight"):
         add("io", "io.weight", io_weight(block["weight"]), "blkio_weight")
+    for device in block.get("weightDevice") or ():
+        value = f"{device['major']}:{device['minor']} {io_weight(device['weight'])}"
+        add("io", "io.weight", value, "blkio_weight_device")
     for key, name in (
         ("throttleReadBpsDevice", "rbps"),
         ("throttleWriteBpsDevice", "wbps"),
@@ -110,7 +119,7 @@ def for_v2(resources: Mapping[str, Any]) -> list[Write]:
             add(
                 "io",
                 "io.max",
-                f"{device['major']}:{device['minor']} {name}={device['rate']}",
+                f"{device['major']}:{device['minor']} {name}={device['rate'] or 'max'}",
                 "blkio_throttle",
             )
     for page in resources.get("hugepageLimits") or ():
