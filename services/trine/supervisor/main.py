@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 
 from trine.engine.host import Engine, EngineSettings, open_engine
+from trine.engine.system import file_system
 from trine.kit import logs
 from trine.kit.errors import ConflictError, EngineError, InvalidArgumentError
 from trine.kit.files import lock_file, make_directory
@@ -50,7 +51,7 @@ class Supervisor:
         """Make directories and take the locks of data root, exec root and pid file.
 
         Raises ConflictError when another trined holds one of them, InvalidArgumentError when a
-        directory cannot be made.
+        directory cannot be made or is on a file system that will not do.
         """
         if os.geteuid() != 0:
             raise InvalidArgumentError("trined needs to be started with root privileges")
@@ -61,6 +62,11 @@ class Supervisor:
             make_directory(options.exec_root, 0o750, self.group)
         except OSError as error:
             raise InvalidArgumentError(f"cannot make {error.filename}: {error.strerror}") from error
+        if file_system(os.path.realpath(options.data_root)) == "overlay":
+            raise InvalidArgumentError(
+                f"--data-root {options.data_root} lies on overlayfs, and no container's root can be mounted "
+                f"there: give a folder on another file system (inside a container: a volume)"
+            )
         for path in (options.data_root / "engine" / "lock", options.exec_root / "trined.lock"):
             self._lock(path, f"another trined uses {path.parent}: stop it first, or give other roots")
         if options.pidfile:
