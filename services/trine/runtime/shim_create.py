@@ -1,10 +1,17 @@
-"""Making a container's first process and its cgroups, for a shim that keeps nothing of the work. Lean."""
+"""Making a container's processes, for a shim that keeps nothing of the work. Lean.
+
+A helper does it: a fork of the shim that clones the process as the shim's child (CLONE_PARENT,
+clone(2)), puts it into its cgroups and ends. What that takes of memory, and the namespace the helper
+has entered, end with it: a shim that did it itself would have 0.8 MB more of its own for as long as
+its container lives.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from trine.runtime import packets, shim_process
@@ -13,24 +20,53 @@ from trine.runtime.failure import ContainerError, from_dict, from_os_error
 from trine.runtime.shim_process import Process
 
 Streams = tuple[int, int, int] | None  # the child's ends, None with a terminal
+# Given the child's end of its packet socket, and what becomes the answer; appends the pidfd.
+_Work = Callable[[socket.socket, dict[str, Any], list[int]], None]
 
 
 def make_first(first: Process, streams: Streams, group: Group, bundle: str, container_id: str) -> list[str]:
-    """Have a helper make cgroups and init, and wait for its word; returns warnings for the user.
+    """Make a container's cgroups and its init, which waits for "go"; returns warnings for the user.
 
-    What it takes to do that stays in the helper's memory, which ends with it: a shim that did it
-    itself would have 0.8 MB more of its own for as long as its container lives. ``first`` gets pid,
-    pidfd and sync, as far as it came. Raises ContainerError, OSError.
+    ``first`` gets pid, pidfd and sync, as far as it came. Raises ContainerError, OSError.
     """
+
+    def work(theirs: socket.socket, answer: dict[str, Any], descriptors: list[int]) -> None:
+        with open(f"{bundle}/config.json", "rb") as file:
+            config = json.load(file)
+        answer["pid"], pidfd = shim_process.spawn_init(config, container_id, theirs, streams)
+        descriptors.append(pidfd)
+        answer["warnings"] = group.create(config["linux"].get("resources") or {})
+        group.join(answer["pid"])
+
+    warnings: list[str] = _by_helper(first, work)["warnings"]
+    return warnings
+
+
+def make_exec(target: Process, streams: Streams, group: Group, container: dict[str, Any], init: int) -> None:
+    """Make one more process in a container whose init's pidfd is ``init``.
+
+    ``target`` gets pid, pidfd and sync, as far as it came. Raises ContainerError, OSError.
+    """
+
+    def work(theirs: socket.socket, answer: dict[str, Any], descriptors: list[int]) -> None:
+        answer["pid"], pidfd = shim_process.spawn_exec(target.spec, container, theirs, streams, init)
+        descriptors.append(pidfd)
+        group.join(answer["pid"])
+
+    _by_helper(target, work)
+
+
+def _by_helper(target: Process, work: _Work) -> dict[str, Any]:
+    """Have a helper do the work and wait for its word; returns the answer. Raises ContainerError, OSError."""
     sync, theirs = packets.pair()
     report, ours = packets.pair()
     helper = os.fork()
     if not helper:
-        _help(ours, sync, theirs, streams, group, bundle, container_id)
+        _help(ours, sync, theirs, work)
     ours.close()
     theirs.close()
-    first.release()
-    first.sync = sync
+    target.release()
+    target.sync = sync
     try:
         message, descriptors = packets.receive(report)
     except (OSError, ValueError):
@@ -40,33 +76,18 @@ def make_first(first: Process, streams: Streams, group: Group, bundle: str, cont
     if message is None:
         raise ContainerError("the shim's helper died")
     if descriptors:
-        first.pid, first.pidfd = int(message["pid"]), descriptors[0]
+        target.pid, target.pidfd = int(message["pid"]), descriptors[0]
     if "error" in message:
         raise from_dict(message["error"])
-    warnings: list[str] = message["warnings"]
-    return warnings
+    return message
 
 
-def _help(
-    report: socket.socket,
-    sync: socket.socket,
-    theirs: socket.socket,
-    streams: Streams,
-    group: Group,
-    bundle: str,
-    container_id: str,
-) -> NoReturn:
-    """Make init (the shim's child, our sibling) and its cgroups, in a helper; never returns."""
+def _help(report: socket.socket, sync: socket.socket, theirs: socket.socket, work: _Work) -> NoReturn:
+    """Do the work in the helper, tell the new process to go on, and report; never returns."""
     answer: dict[str, Any] = {}
     descriptors: list[int] = []
     try:
-        with open(f"{bundle}/config.json", "rb") as file:
-            config = json.load(file)
-        pid, pidfd = shim_process.spawn_init(config, container_id, theirs, streams)
-        answer["pid"] = pid
-        descriptors.append(pidfd)
-        answer["warnings"] = group.create(config["linux"].get("resources") or {})
-        group.join(pid)
+        work(theirs, answer, descriptors)
         packets.send(sync, {"joined": True})
     except ContainerError as error:
         answer["error"] = error.as_dict()

@@ -168,23 +168,23 @@ def spawn_init(
     return pid, pidfd
 
 
-def spawn_exec(target: Process, first: Process, container: dict[str, Any], reactor: Reactor) -> None:
-    """Clone one more process; it enters the namespaces of ``first``. Raises OSError."""
-    streams = target.streams(reactor, None)
-    mine, theirs = packets.pair()
-    try:
-        namespaces.setns(first.pidfd, namespaces.CLONE_NEWPID)
-        try:
-            pid, pidfd = process.clone(0)
-            if not pid:
-                enter.main(target.spec, container, theirs, streams, first.pidfd)
-        finally:
-            _leave_pid_namespace()
-    finally:
-        theirs.close()
-        target.release()
-    target.pid, target.pidfd, target.sync = pid, pidfd, mine
-    set_oom_score(pid, int(target.spec.get("oomScoreAdj") or 0))
+def spawn_exec(
+    spec: dict[str, Any],
+    container: dict[str, Any],
+    sync: socket.socket,
+    streams: tuple[int, int, int] | None,
+    init_pidfd: int,
+) -> tuple[int, int]:
+    """Clone one more process, which enters the namespaces of a container's init; return (pid, pidfd).
+
+    Called by a helper of the shim, as ``spawn_init``. Raises OSError.
+    """
+    namespaces.setns(init_pidfd, namespaces.CLONE_NEWPID)
+    pid, pidfd = process.clone(0, sibling=True)
+    if not pid:
+        enter.main(spec, container, sync, streams, init_pidfd)
+    set_oom_score(pid, int(spec.get("oomScoreAdj") or 0))
+    return pid, pidfd
 
 
 def set_oom_score(pid: int, adjustment: int) -> None:
@@ -196,15 +196,6 @@ def set_oom_score(pid: int, adjustment: int) -> None:
             file.write(str(adjustment))
     except OSError:
         pass
-
-
-def _leave_pid_namespace() -> None:
-    """Have children in our own PID namespace again."""
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        namespaces.setns(own, namespaces.CLONE_NEWPID)
-    finally:
-        os.close(own)
 
 
 def _open_namespaces(entries: list[dict[str, Any]]) -> tuple[int, dict[str, int]]:

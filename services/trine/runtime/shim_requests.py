@@ -10,8 +10,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from trine.runtime import shim_process
 from trine.runtime.failure import ContainerError
+from trine.runtime.shim_create import make_exec
 from trine.runtime.shim_peer import Peer
 from trine.runtime.shim_process import CREATED, RUNNING, STOPPED, Process
 from trine.runtime.stdio import Client
@@ -111,16 +111,17 @@ def _exec_start(shim: Shim, peer: Peer, message: dict[str, Any], _d: list[int]) 
         raise ContainerError(f"Container {shim.id} is paused, unpause the container before exec", "PAUSED")
     if target.pid or target.state != CREATED:
         raise ContainerError(f"Error: Exec command {target.id} has already run", "ALREADY_RUN")
-    target.waiters.append((peer, message.get("n")))
-    shim_process.spawn_exec(target, shim.first, shim.container, shim.reactor)
-    shim.watch_process(target)
+    streams = target.streams(shim.reactor, None)
     try:
-        shim.group.join(target.pid)
-    except OSError as error:
+        make_exec(target, streams, shim.group, shim.container, shim.first.pidfd)
+    except ContainerError as error:
+        if not target.pid:
+            target.end_streams()
+            raise
+        target.error = error  # told at its end
         target.signal(signal.SIGKILL)
-        target.error = ContainerError(str(error.strerror))
-        return None
-    shim.say(target, {"joined": True})
+    target.waiters.append((peer, message.get("n")))
+    shim.watch_process(target)
     return None
 
 
