@@ -167,3 +167,22 @@ def test_every_function_is_used() -> None:
         and not node.name.startswith("__")
     ]
     assert not unused, f"used nowhere: {unused}"
+
+
+def test_pages_name_files_that_are_there() -> None:
+    """A page that tells of a file that has gone misleads; so does a link to nowhere."""
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+    sources = [str(p.relative_to(ROOT)) for top in ("services", "cli", "tools", "tests", "bench")
+               for p in (ROOT / top).rglob("*.py")]  # fmt: skip
+    wrong: list[str] = []
+    for page in pages:
+        text = page.read_text()
+        links = [word for word in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in word]
+        wrong += [f"{page.name}: {word}" for word in links if not (page.parent / word).exists()]
+        if page.name == "extending.md":  # it tells of files that you write
+            continue
+        for word in re.findall(r"`[\w./]+\.py`", text):
+            name = word.strip("`").removeprefix("../")
+            if not any(path == name or path.endswith(f"/{name}") for path in sources):
+                wrong.append(f"{page.name}: {name}")
+    assert not wrong, wrong
