@@ -3,7 +3,8 @@
 python -m bench.run [--only run,ps,…] [--rounds N] [--json]
 
 A B A B …: the machine's drift hits all alike, so ratios hold where milliseconds do not. A ratio below
-1 says that Trine is faster (or smaller). Memory is private memory of a container's shim.
+1 says that Trine is faster (or smaller); iperf alone counts Gbit/s, where more is better. Memory is private
+memory of a container's shim.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from bench import peers
+from bench import iperf, peers
 from bench.peers import Peer
 from support.place import OwnPlace
 from support.stack import BIN
@@ -171,6 +172,9 @@ ITEMS: dict[str, tuple[Callable[[Peer], float], str, int, bool, float]] = {
 }
 
 
+OTHERS = ("iperf", "oci")  # not measured by a function of one engine
+
+
 def oci(rounds: int) -> dict[str, list[float]]:
     """Run a bundle by trine-oci, crun and runc in turns; return the seconds of each.
 
@@ -201,7 +205,7 @@ def measure(names: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
     results: dict[str, dict[str, list[float]]] = {}
     with contextlib.ExitStack() as stack:
         engines = [stack.enter_context(peers.trine()), stack.enter_context(peers.docker())]
-        if any(ITEMS[name][3] for name in names if name != "oci"):
+        if any(ITEMS[name][3] for name in names if name in ITEMS):
             try:
                 engines.append(stack.enter_context(peers.podman()))
             except (RuntimeError, OSError) as error:
@@ -209,6 +213,10 @@ def measure(names: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
         for name in names:
             if name == "oci":
                 results[name] = oci(rounds or 9)
+                continue
+            if name == "iperf":
+                results[name] = iperf.measure([e for e in engines if e.name != "podman"], rounds or 9)
+                print(iperf.row(results[name]), flush=True)
                 continue
             what, _, own_rounds, with_podman, _ = ITEMS[name]
             figures: dict[str, list[float]] = {}
@@ -251,12 +259,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", help=f"comma-separated, of: {', '.join([*ITEMS, 'oci'])}")
+    parser.add_argument("--only", default="", help=f"comma-separated, of: {', '.join([*ITEMS, *OTHERS])}")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each item (default: its own)")
     parser.add_argument("--json", action="store_true", help="all figures as JSON at the end")
     arguments = parser.parse_args()
-    names = [n for n in arguments.only.split(",") if n] or [*ITEMS, "oci"]
-    unknown = sorted(set(names) - {*ITEMS, "oci"})
+    names = [n for n in arguments.only.split(",") if n] or [*ITEMS, *OTHERS]
+    unknown = sorted(set(names) - {*ITEMS, *OTHERS})
     if unknown:
         parser.error(f"no such item: {', '.join(unknown)}")
     results = measure(names, arguments.rounds)
