@@ -78,6 +78,20 @@ def test_links_give_names_and_variables(stack: Stack) -> None:
     assert "Cannot link to a non running container: /db AS /" in done.stderr and done.returncode == 125
 
 
+def test_a_link_follows_the_address(stack: Stack) -> None:
+    stack.sleeper("store")
+    stack.sleeper("shop", "--link", "store:goods", "--link", "store")
+    old = stack.inspect("store", "{{.NetworkSettings.IPAddress}}")
+    stack.must("stop", "-t", "0", "store")
+    stack.sleeper("thief")
+    assert stack.inspect("thief", "{{.NetworkSettings.IPAddress}}") == old
+    stack.must("start", "store")
+    new = stack.inspect("store", "{{.NetworkSettings.IPAddress}}")
+    lines = stack.must("exec", "shop", "cat", "/etc/hosts").splitlines()
+    assert {line.split()[0] for line in lines if line.endswith(" store") or "\tstore" in line} == {new}
+    assert not any(line.startswith(f"{old}\t") for line in lines)
+
+
 def test_connecting_brings_names_unless_resolv_conf_was_changed(stack: Stack) -> None:
     stack.must("network", "create", "names")
     for name in ("plain", "edited"):

@@ -100,6 +100,42 @@ async def remove_link(core: Core, reference: str) -> container_pb2.DeleteContain
     return container_pb2.DeleteContainerResponse()
 
 
+async def tell_linked(core: Core, entry: Entry) -> None:
+    """Write a container's address into the hosts files of those linked to it: it may be a new one.
+
+    Whoever has its old address now must not be taken for it.
+    """
+    for other in list(core.registry):
+        aliases = [alias for alias, linked_id in other.private.links.items() if linked_id == entry.id]
+        if not aliases or not has_process(other.status):
+            continue
+        links = Links()
+        for alias in aliases:
+            _add(links, other, alias, entry)
+        try:
+            await asyncio.to_thread(_replace_addresses, other.container.hosts_path, links.hosts)
+        except OSError as error:
+            core.log.warning("cannot update the hosts file", container=other.id[:12], error=str(error))
+
+
+def _replace_addresses(path: str, hosts: list[tuple[str, str]]) -> None:
+    """Give the lines of links (found by the alias, their first name) their addresses, in place."""
+    if not path or not os.path.exists(path):
+        return
+    addresses = {names.split()[0]: address for address, names in hosts}
+    with open(path, "r+") as file:
+        before = file.readlines()
+        after = []
+        for line in before:
+            _old, _, names = line.partition("\t")
+            address = addresses.get((names.split() or [""])[0], "")
+            after.append(f"{address}\t{names}" if address else line)
+        if after != before:
+            file.seek(0)
+            file.writelines(after)
+            file.truncate()
+
+
 def _forget_line(path: str, alias: str) -> None:
     """Take a link's line out of a hosts file, in place: it is bind-mounted."""
     if not path or not os.path.exists(path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from trine.engine.core import Core
 from trine.engine.facts import network_facts
 from trine.engine.hosts import compose_hosts, hostname_file
-from trine.engine.links import linked
+from trine.engine.links import linked, tell_linked
 from trine.engine.mounts import runtime_mounts
 from trine.engine.propagation import parse_mounts, propagation_problem
 from trine.engine.registry import Entry, Prepared
@@ -71,6 +71,7 @@ async def prepare(core: Core, entry: Entry) -> Prepared:
     entry.prepared = Prepared(network.sandbox, answer.process_id, [*network.warnings, *answer.warnings])
     for endpoint in network.sandbox.endpoints:
         tell_network(core, "connect", endpoint, entry.id)
+    await tell_linked(core, entry)
     entry.prepared.timer = asyncio.get_running_loop().call_later(
         core.settings.prepare_timeout_seconds,
         lambda: core.spawn(_expire(core, entry), f"unprepare {entry.id[:12]}"),
