@@ -133,7 +133,18 @@ def test_cpus() -> None:
 
 @pytest.mark.parametrize(
     ("text", "nanos"),
-    [("5s", 5 * 10**9), ("1h30m", 5400 * 10**9), ("1.5ms", 1_500_000), ("-2s", -2 * 10**9), ("0", 0)],
+    [
+        ("5s", 5 * 10**9),
+        ("1h30m", 5400 * 10**9),
+        ("1.5ms", 1_500_000),
+        ("-2s", -2 * 10**9),
+        ("0", 0),
+        ("7ns", 7),
+        ("3us", 3000),
+        ("3µs", 3000),
+        ("3μs", 3000),
+        ("2m", 120 * 10**9),
+    ],
 )
 def test_durations(text: str, nanos: int) -> None:
     assert durations.parse_duration(text) == nanos

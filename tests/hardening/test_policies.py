@@ -37,6 +37,12 @@ def test_capabilities(add: list[str], drop: list[str], privileged: bool, host: i
     assert names == capability_sets.from_mask(mask)
 
 
+@pytest.mark.parametrize("node", devices.DEFAULT_NODES, ids=lambda node: str(node.path))
+def test_default_devices_are_the_hosts_and_may_be_opened(node: devices.DeviceNode) -> None:
+    assert devices.number(node.path) == (node.major, node.minor)
+    assert devices.rule("c", node.major, node.minor, "rwm") in devices.DEFAULT_RULES
+
+
 def test_names_agree_with_the_kernels_numbers() -> None:
     assert dict(capability_sets.NUMBERS) == dict(capabilities.NUMBERS)
 

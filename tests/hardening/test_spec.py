@@ -116,6 +116,7 @@ def test_a_read_only_root() -> None:
     assert config["root"]["readonly"] is True
     assert "ro" not in mount_at(config, "/dev/shm")["options"]
     assert "ro" in mount_at(config, "/etc/hosts")["options"]
+    assert [mount["destination"] for mount in config["mounts"] if mount["options"].count("ro") > 1] == []
 
 
 def test_a_directory_as_root() -> None:

@@ -78,6 +78,19 @@ def test_reference_filter_patterns(pattern: str, name: str, fits: bool) -> None:
     assert reference.matches(pattern, reference.parse(name)) is fits
 
 
+def test_a_tag_may_not_look_like_a_digest() -> None:
+    assert reference.parse_tagged("x").familiar == "x:latest"
+    for text, message in ((f"x@{DIGEST}", "with a digest reference"), ("sha256:x", "using digest algorithm")):
+        with pytest.raises(InvalidArgumentError, match=f"refusing to create .* {message}"):
+            reference.parse_tagged(text)
+
+
+@pytest.mark.parametrize("text", ["httpd", f"x:t@{DIGEST}", "localhost:5000/a/b:c"])
+def test_names_this_store_wrote_are_read_back(text: str) -> None:
+    canonical = str(reference.parse(text))
+    assert reference.parse_canonical(canonical) == reference.parse(text)
+
+
 def test_id_prefixes() -> None:
     image_id = "sha256:" + "ab" * 32
     assert reference.id_prefix_matches(image_id, "abab")

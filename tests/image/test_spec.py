@@ -100,6 +100,13 @@ def test_platform_selection(platforms: list[str], wanted: str, chosen: int) -> N
     assert found.digest == f"sha256:{chosen:064x}"
 
 
+@pytest.mark.parametrize("text", ["windows/amd64", "darwin", "plan9/amd64"])
+def test_another_system_is_refused(text: str) -> None:
+    system = text.partition("/")[0]
+    with pytest.raises(InvalidArgumentError, match=f'operating system "{system}" is not supported'):
+        spec.parse_platform(text)
+
+
 def test_no_platform_fits() -> None:
     with pytest.raises(NotFoundError) as caught:
         spec.select(index("linux/arm64/v8", "unknown/unknown"), spec.parse_platform("linux/amd64"), "x")

@@ -76,6 +76,14 @@ def test_times() -> None:
     assert log_files.parse_time("nonsense") == 0
 
 
+def test_a_long_line_is_logged_in_parts_of_16_kib(tmp_path: Path) -> None:
+    log = json_log.JsonLog(str(tmp_path / "log"))
+    log.write("stdout", b"x" * 40_000 + b"\n")
+    log.finish()
+    entries = [json.loads(line)["log"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert [len(entry) for entry in entries] == [16384, 16384, 40_000 - 2 * 16384 + 1]
+
+
 @given(st.lists(st.binary(max_size=50_000), max_size=6))
 def test_a_log_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]
