@@ -322,6 +322,27 @@ def test_removal_goes_on_once(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_forced_removal_wins_over_starts(tmp_path: Path) -> None:
+    """A start under way is ended too, and none begins between the kill and the removal."""
+
+    async def scenario(stack: Stack) -> None:
+        api = stack.containers
+        start = c.StartContainerRequest(container="web")
+        restart = c.RestartContainerRequest(container="web", timeout_seconds=0, timeout_set=True)
+        for running in (False, True):
+            await create(stack, "web")
+            if running:
+                await api.StartContainer(start)
+            starts = [api.StartContainer(start), *(api.RestartContainer(restart) for _ in range(4))]
+            await asyncio.sleep(0)
+            removal = api.DeleteContainer(c.DeleteContainerRequest(container="web", force=True))
+            results = await asyncio.gather(removal, *starts, return_exceptions=True)
+            assert not isinstance(results[0], BaseException), str(results[0])
+            assert names(stack.world) == (set(), set(), set())
+
+    run(tmp_path, scenario)
+
+
 def test_events_of_a_run(tmp_path: Path) -> None:
     async def scenario(stack: Stack) -> None:
         stack.world.exits_at_once = True

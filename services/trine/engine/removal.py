@@ -9,7 +9,7 @@ from trine.engine.prepare import delete_runtime, delete_sandbox, settled, tell_n
 from trine.engine.registry import Entry
 from trine.engine.states import Event, after
 from trine.engine.usage_of_volumes import discard_volume
-from trine.kit.errors import EngineError, InternalError
+from trine.kit.errors import EngineError
 from trine.v1 import image_pb2
 
 
@@ -74,10 +74,3 @@ async def _remove_anonymous_volumes(core: Core, entry: Entry) -> None:
             await discard_volume(core, volume.name)
         except EngineError as error:
             core.log.warning("anonymous volume stays", volume=volume.name, error=error.message)
-
-
-async def wait_removed(entry: Entry) -> None:
-    """Wait for a removal that goes on; raises InternalError with what it failed for."""
-    error = await entry.next_removal()
-    if error:
-        raise InternalError(error)
