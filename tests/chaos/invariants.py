@@ -33,6 +33,8 @@ def problems(stack: Stack) -> list[str]:
     found += _cgroups(stack, running)
     found += _rules(stack, running)
     found += _folders(stack, known)
+    found += _networks(stack)
+    found += _volumes(stack)
     mounts = [p for p in traces.mounts(stack.place, stack.root) if "/netns/" not in p]
     found += [f"mounted: {point}" for point in mounts]
     return found
@@ -43,8 +45,10 @@ def _namespaces(stack: Stack, running: set[str]) -> list[str]:
     have = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     result = [f"network namespace left: {name[:20]}" for name in have - running]
     veths = [name for name in traces.links(stack.place) if name.startswith("veth") or "veth" in name]
-    if len(veths) != len(running):
-        result.append(f"{len(veths)} veths ({veths}) for {len(running)} running containers")
+    template = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+    endpoints = sum(len(stack.inspect(identity, template).split()) for identity in running)
+    if len(veths) != endpoints:
+        result.append(f"{len(veths)} veths ({veths}) for {endpoints} endpoints of running containers")
     return result
 
 
@@ -83,6 +87,28 @@ def _rules(stack: Stack, running: set[str]) -> list[str]:
             if address not in addresses and not address.endswith(".0"):
                 result.append(f"rule of nobody: {line}")
     return result
+
+
+def _networks(stack: Stack) -> list[str]:
+    """Bridges of networks, by name: each network has its bridge, each bridge of ours its network."""
+    lines = stack.must(
+        "network", "ls", "--no-trunc", "--format", "{{.ID}} {{.Driver}} {{.Name}}"
+    ).splitlines()
+    wanted = {f"br-{line.split()[0][:12]}" for line in lines if line.split()[1:] != ["bridge", "bridge"]}
+    wanted -= {f"br-{line.split()[0][:12]}" for line in lines if line.split()[1] != "bridge"}
+    have = {name for name in traces.links(stack.place) if name.startswith("br-")}
+    return [f"bridge without a network: {name}" for name in have - wanted] + [
+        f"network without a bridge: {name}" for name in wanted - have
+    ]
+
+
+def _volumes(stack: Stack) -> list[str]:
+    known = set(stack.must("volume", "ls", "-q").split())
+    folder = stack.data_root / "engine" / "volumes"
+    have = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    return [f"volume without a row: {name}" for name in have - known] + [
+        f"volume without a folder: {name}" for name in known - have
+    ]
 
 
 def _folders(stack: Stack, known: dict[str, str]) -> list[str]:

@@ -99,6 +99,94 @@ def _prepare_commit(stack: Stack) -> None:
     stack.must("run", "--name", "victim", "busybox", "sh", "-c", "head -c 5000000 /dev/urandom >/big")
 
 
+def _verify_network(stack: Stack) -> None:
+    """It is there whole or not at all, and can be made, used and removed."""
+    names = stack.must("network", "ls", "--format", "{{.Name}}").split()
+    if "net" in names:
+        for name in stack.must("ps", "-aq", "--filter", "network=net").split():
+            stack.must("rm", "-f", name)
+        stack.must("network", "rm", "net")
+    stack.must("network", "create", "--subnet", "10.66.0.0/24", "net")
+    assert " 10.66.0.2/24" in stack.must(
+        "run", "--rm", "--network", "net", "busybox", "ip", "-o", "-4", "addr"
+    )
+
+
+def _create_network(stack: Stack) -> None:
+    stack.must("network", "create", "--subnet", "10.66.0.0/24", "net")
+
+
+def _run_beside_network(stack: Stack) -> None:
+    _create_network(stack)
+    _run_victim(stack)
+
+
+def _verify_connect(stack: Stack) -> None:
+    addresses = stack.must("exec", "victim", "ip", "-o", "-4", "addr")
+    listed = stack.inspect(
+        "victim", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+    ).split()
+    assert (" 10.66.0.2/24" in addresses) == ("net" in listed), (addresses, listed)
+    if "net" not in listed:
+        stack.must("network", "connect", "net", "victim")
+    stack.must("network", "disconnect", "net", "victim")
+    assert "10.66." not in stack.must("exec", "victim", "ip", "-o", "-4", "addr")
+    stack.must("rm", "-f", "victim")
+    stack.must("network", "rm", "net")
+
+
+def _verify_volume(stack: Stack) -> None:
+    if stack.must("volume", "ls", "-q"):
+        stack.must("volume", "rm", "vol")
+    stack.must("volume", "create", "vol")
+    assert stack.must("run", "--rm", "-v", "vol:/data", "busybox", "sh", "-c", "ls /data | wc -l") == "0"
+
+
+def _verify_rename(stack: Stack) -> None:
+    names = stack.must("ps", "-a", "--format", "{{.Names}}").split()
+    assert names in (["victim"], ["other"])
+    free = {"victim": "other", "other": "victim"}[names[0]]
+    stack.must("rename", names[0], free)
+    stack.must("run", "-d", "--name", names[0], "busybox", "true")
+    stack.must("rm", "-f", "victim", "other")
+
+
+def _verify_tag(stack: Stack) -> None:
+    stack.must("run", "--rm", "busybox", "true")
+    stack.must("tag", "busybox", "made:late")
+    assert stack.must("images", "-q", "made:late") == stack.must("images", "-q", "busybox")
+    stack.must("rmi", "made:late")
+
+
+def _save(stack: Stack) -> None:
+    if not (stack.root / "saved.tar").exists():
+        stack.must("pull", "-q", "httpd")
+        stack.must("save", "-o", str(stack.root / "saved.tar"), "httpd")
+        stack.must("rmi", "httpd")
+
+
+def _verify_load(stack: Stack) -> None:
+    if not stack.must("images", "-q", "httpd"):
+        stack.must("load", "-q", "-i", str(stack.root / "saved.tar"))
+    stack.must("run", "--rm", "httpd", "httpd", "-v")
+
+
+def _many_leftovers(stack: Stack) -> None:
+    for number in range(4):
+        stack.must("run", "--name", f"done{number}", "-v", "/data", "busybox", "true")
+    stack.must("network", "create", "idle")
+
+
+def _verify_prune(stack: Stack) -> None:
+    stack.must("system", "prune", "-f", "--volumes")
+    assert stack.must("ps", "-aq") == "" and stack.must("volume", "ls", "-q") == ""
+
+
+def _verify_exec(stack: Stack) -> None:
+    assert stack.must("exec", "victim", "echo", "alive") == "alive"
+    stack.must("rm", "-f", "victim")
+
+
 OPERATIONS = {
     "pull": Operation(_nothing, lambda s: ["pull", "httpd"], _verify_pull),
     "create": Operation(
@@ -118,12 +206,27 @@ OPERATIONS = {
     ),
     "stop": Operation(_run_victim, lambda s: ["stop", "-t", "0", "victim"], _verify_container),
     "rm": Operation(_run_victim, lambda s: ["rm", "-f", "victim"], _verify_rm),
+    "restart": Operation(_run_victim, lambda s: ["restart", "-t", "0", "victim"], _verify_container),
+    "exec": Operation(_run_victim, lambda s: ["exec", "victim", "sleep", "0.1"], _verify_exec),
+    "rename": Operation(_run_victim, lambda s: ["rename", "victim", "other"], _verify_rename),
+    "network-create": Operation(
+        _nothing, lambda s: ["network", "create", "--subnet", "10.66.0.0/24", "net"], _verify_network
+    ),
+    "network-rm": Operation(_create_network, lambda s: ["network", "rm", "net"], _verify_network),
+    "network-connect": Operation(
+        _run_beside_network, lambda s: ["network", "connect", "net", "victim"], _verify_connect
+    ),
+    "volume-create": Operation(_nothing, lambda s: ["volume", "create", "vol"], _verify_volume),
+    "volume-rm": Operation(lambda s: _verify_volume(s), lambda s: ["volume", "rm", "vol"], _verify_volume),
+    "tag": Operation(_nothing, lambda s: ["tag", "busybox", "made:late"], _verify_tag),
+    "load": Operation(_save, lambda s: ["load", "-q", "-i", str(s.root / "saved.tar")], _verify_load),
+    "prune": Operation(_many_leftovers, lambda s: ["system", "prune", "-f", "--volumes"], _verify_prune),
 }
 
 
 def clean(stack: Stack) -> None:
     stack.remove_all()
-    for image in ("httpd", "made", "built"):
+    for image in ("httpd", "made", "made:late", "built"):
         stack.trine("rmi", "-f", image)
     stack.trine("image", "prune", "-f")
 

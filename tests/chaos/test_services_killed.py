@@ -172,3 +172,34 @@ def test_a_killed_shim_ends_its_container_and_no_other(stack: Stack, services: t
         time.sleep(0.05)
     assert stack.inspect("other", "{{.State.Status}} {{.RestartCount}}") == "running 0"
     check(stack)
+
+
+def test_after_a_boot_all_is_as_after_dockers(stack: Stack) -> None:
+    """The machine goes down: processes, namespaces, rules and the run-time directory are gone, the disk is kept."""
+    stack.must("network", "create", "own", "--subnet", "10.77.0.0/24")
+    stack.sleeper("plain", "--network", "own", "-p", "8080:80", "-v", "kept:/data")
+    stack.sleeper("again", "--network", "own", "--restart", "always", "-p", "8081:80")
+    stack.sleeper("unless", "--restart", "unless-stopped")
+    stack.sleeper("stopped", "--restart", "unless-stopped")
+    stack.must("stop", "stopped")
+    stack.sleeper("gone", "--rm")
+    stack.must("exec", "plain", "sh", "-c", "echo kept >/file; echo kept >/data/file")
+    stack.power_cut()
+    stack.start()
+    stack.wait_until_serving()
+    deadline = time.monotonic() + 20
+    while stack.must("ps", "--format", "{{.Names}}").split() not in (
+        ["unless", "again"],
+        ["again", "unless"],
+    ):
+        assert time.monotonic() < deadline, stack.must("ps", "-a")
+        time.sleep(0.05)
+    states = stack.must("ps", "-a", "--format", "{{.Names}} {{.State}}").splitlines()
+    assert sorted(states) == ["again running", "plain exited", "stopped exited", "unless running"]
+    assert stack.inspect("plain", "{{.State.ExitCode}}") == "255"
+    assert stack.must("exec", "again", "ip", "-o", "-4", "addr").count("10.77.0.") >= 1
+    check(stack)
+    stack.must("start", "plain")
+    assert stack.must("exec", "plain", "cat", "/file", "/data/file") == "kept\nkept"
+    stack.must("rm", "-f", "plain", "again", "unless", "stopped")
+    check(stack)

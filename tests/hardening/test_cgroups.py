@@ -63,6 +63,17 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+@pytest.mark.skipif("cpuset" not in HERE.hierarchies, reason="needs a version 1 cpuset hierarchy")
+def test_a_parent_that_another_has_just_made_is_filled(parent: str, sleeper: subprocess.Popen[bytes]) -> None:
+    """Many first containers at once: one makes the parent, the next finds it, still without CPUs."""
+    for root in HERE.roots():
+        Path(f"{root}{parent}").mkdir()
+    group = Group(HERE, f"{parent}/a")
+    group.create()
+    group.join(sleeper.pid)
+    assert sleeper.pid in group.pids()
+
+
 def python_in(group: Group, code: str) -> str:
     """Run Python in a cgroup and return what it prints."""
     start = "import sys; sys.stdin.readline()\n"

@@ -277,14 +277,14 @@ class Group:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(parent, 0o755)
                 if cpuset:
-                    _inherit_cpuset(parent)
+                    _inherit_cpuset(parent, root)
             if not self.layout.has_v1:
                 self._delegate(parent)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o755)
         made.append(directory)
         if cpuset:
-            _inherit_cpuset(directory)
+            _inherit_cpuset(directory, root)
 
     def _delegate(self, directory: str) -> None:
         """Turn on all controllers for the children of a version 2 directory, as far as they go."""
@@ -370,12 +370,18 @@ def _frozen_v1(state: str) -> bool:
     return _get(state) == "FROZEN"
 
 
-def _inherit_cpuset(directory: str) -> None:
-    """Give a new version 1 cpuset its parent's CPUs and nodes: it is born empty and takes no process."""
+def _inherit_cpuset(directory: str, root: str) -> None:
+    """Give a new version 1 cpuset its parent's CPUs and nodes: it is born empty and takes no process.
+
+    Whoever made the parent a moment ago may not have come to that yet: then it is done here, too.
+    """
     parent = os.path.dirname(directory)
     for name in ("cpuset.cpus", "cpuset.mems"):
-        if not _get(f"{directory}/{name}"):
-            _put(f"{directory}/{name}", _get(f"{parent}/{name}"))
+        if _get(f"{directory}/{name}"):
+            continue
+        if not _get(f"{parent}/{name}") and parent != root:
+            _inherit_cpuset(parent, root)
+        _put(f"{directory}/{name}", _get(f"{parent}/{name}"))
 
 
 def _tree(directory: str) -> Iterator[str]:
