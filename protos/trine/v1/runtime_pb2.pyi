@@ -401,23 +401,49 @@ class LogSpec(message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @typing.final
+    class AttributesEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DRIVER_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
     driver: builtins.str
-    """empty or json-file; none"""
+    """empty or json-file; local (json-file with 5 files of 20 MB); none"""
     @builtins.property
     def options(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """max-size, max-file"""
+
+    @builtins.property
+    def attributes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """written with every line; made by the engine from labels, env and tag"""
 
     def __init__(
         self,
         *,
         driver: builtins.str = ...,
         options: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        attributes: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["driver", b"driver", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attributes", b"attributes", "driver", b"driver", "options", b"options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1499,6 +1525,7 @@ class ReadLogRequest(message.Message):
     STDOUT_FIELD_NUMBER: builtins.int
     STDERR_FIELD_NUMBER: builtins.int
     TIMESTAMPS_FIELD_NUMBER: builtins.int
+    DETAILS_FIELD_NUMBER: builtins.int
     container_id: builtins.str
     """64 hex (in trined also a name or prefix)"""
     follow: builtins.bool
@@ -1515,6 +1542,8 @@ class ReadLogRequest(message.Message):
     """want it"""
     timestamps: builtins.bool
     """prefix lines with RFC3339Nano (made by the service)"""
+    details: builtins.bool
+    """prefix lines with their attributes (made by the service)"""
     def __init__(
         self,
         *,
@@ -1526,10 +1555,11 @@ class ReadLogRequest(message.Message):
         stdout: builtins.bool = ...,
         stderr: builtins.bool = ...,
         timestamps: builtins.bool = ...,
+        details: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["container_id", b"container_id", "follow", b"follow", "since_unix_nanos", b"since_unix_nanos", "stderr", b"stderr", "stdout", b"stdout", "tail", b"tail", "timestamps", b"timestamps", "until_unix_nanos", b"until_unix_nanos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["container_id", b"container_id", "details", b"details", "follow", b"follow", "since_unix_nanos", b"since_unix_nanos", "stderr", b"stderr", "stdout", b"stdout", "tail", b"tail", "timestamps", b"timestamps", "until_unix_nanos", b"until_unix_nanos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

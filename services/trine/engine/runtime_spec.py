@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from trine.engine import log_options
 from trine.engine.merge import argv, environment
 from trine.engine.registry import Entry
 from trine.v1 import runtime_pb2, volume_pb2
@@ -73,7 +74,11 @@ def runtime_request(
             for target, content in managed.items()
             if target not in taken
         ],
-        log=config.log,
+        log=runtime_pb2.LogSpec(
+            driver=config.log.driver,
+            options=config.log.options,
+            attributes=log_options.attributes(config, entry.id, entry.name),
+        ),
         init=config.init,
         sysctls={
             key: value

@@ -82,7 +82,7 @@ def mark_started(core: Core, entry: Entry, status: Status, running: runtime_pb2.
     state.exit_code = 0
     state.error = ""
     state.oom_killed = False
-    container.log_path = running.log_path
+    container.log_path = "" if entry.config.log.driver == "local" else running.log_path
     container.network_ids.clear()
     container.network_ids.update({e.network_name: e.network_id for e in container.sandbox.endpoints})
     if running.managed_directory:

@@ -12,6 +12,7 @@ import re
 import signal as signals
 from collections.abc import Mapping
 
+from trine.engine import log_options
 from trine.engine.hosts import split_extra_host
 from trine.engine.merge import argv
 from trine.engine.restart_policy import Policy, check
@@ -28,7 +29,6 @@ AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK
 PERFMON BPF CHECKPOINT_RESTORE
 """
 _CAPABILITIES = frozenset(_CAPABILITY_TEXT.split())
-_LOG_DRIVERS = ("", "json-file", "none")
 _RUNTIMES = ("", "trine", "runc", "io.containerd.runc.v2")  # scripts written for Docker name the latter two
 
 
@@ -76,9 +76,7 @@ def check_request(config: container_pb2.ContainerConfig) -> None:
         check_health(config.health_check)
     for mapping in config.ports:
         check_port(mapping)
-    if config.log.driver not in _LOG_DRIVERS:
-        driver = config.log.driver
-        raise _refuse(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
+    log_options.check(config.log.driver, config.log.options)
     if config.isolation not in ("", "default"):
         raise _refuse(f"Invalid isolation: \"{config.isolation}\" - linux only supports 'default'")
     if config.runtime not in _RUNTIMES:

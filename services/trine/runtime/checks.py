@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 
 from trine.kit import errors
 from trine.runtime.json_log import parse_size
@@ -85,18 +86,35 @@ def check(request: runtime_pb2.CreateRuntimeContainerRequest) -> None:
 
 
 def _check_log(log: runtime_pb2.LogSpec) -> None:
-    if log.driver not in ("", "json-file", "none"):
+    if log.driver not in ("", "json-file", "local", "none"):
         raise errors.InvalidArgumentError(
             f"logger: no log driver named '{log.driver}' is registered", reason="NO_SUCH_LOG_DRIVER"
         )
-    for name, value in log.options.items():
-        if name == "max-size":
-            try:
-                parse_size(value)
-            except ValueError:
-                raise errors.InvalidArgumentError(f"invalid size: '{value}'") from None
-        elif name == "max-file":
-            if not value.isascii() or not value.isdigit() or int(value) < 1:
-                raise errors.InvalidArgumentError("max-file cannot be less than 1")
-        elif name not in ("labels", "labels-regex", "env", "env-regex", "compress", "tag", "mode"):
-            raise errors.InvalidArgumentError(f"unknown log opt '{name}' for json-file log driver")
+    wrong = _wrong_log_value(log.options)
+    if wrong:
+        raise errors.InvalidArgumentError(f"failed to initialize logging driver: {wrong}")
+
+
+def _wrong_log_value(options: Mapping[str, str]) -> str:
+    """Return what Docker's json-file driver says of its options' values, or ""."""
+    size, files, compress = (options.get(name, "") for name in ("max-size", "max-file", "compress"))
+    try:
+        limit = parse_size(size)
+    except ValueError:
+        limit = -2
+    if limit == -2 or size.startswith("-"):
+        return f"invalid size: '{size}'"
+    if files:
+        if not files.isascii() or not files.removeprefix("-").isdigit():
+            return f'strconv.Atoi: parsing "{files}": invalid syntax'
+        if int(files) < 1:
+            return "max-file cannot be less than 1"
+    if compress:
+        if compress not in _BOOLEANS:
+            return f'strconv.ParseBool: parsing "{compress}": invalid syntax'
+        if compress[0] in "1tT" and (limit <= 0 or int(files or 1) < 2):
+            return "compress cannot be true when max-file is less than 2 or max-size is not set"
+    return ""
+
+
+_BOOLEANS = ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")

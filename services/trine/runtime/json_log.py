@@ -7,6 +7,7 @@ on a new line: a reader loses one entry, never two.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from json.encoder import encode_basestring  # the C version where there is one
@@ -41,8 +42,11 @@ def format_time(nanoseconds: int) -> str:
 class JsonLog:
     """An open log. ``write`` never raises: a container does not stop because its log is full."""
 
-    def __init__(self, path: str, maximum_size: int = -1, maximum_files: int = 1) -> None:
-        """Open for appending. Raises OSError."""
+    def __init__(
+        self, path: str, maximum_size: int = -1, maximum_files: int = 1, attributes: str = ""
+    ) -> None:
+        """Open for appending; ``attributes`` (a JSON object) go with every line. Raises OSError."""
+        self._attributes = f',"attrs":{attributes}' if attributes else ""
         self.path = path
         self._maximum_size = maximum_size
         self._maximum_files = max(1, maximum_files)
@@ -62,7 +66,7 @@ class JsonLog:
             data = partial + data
         lines = data.split(b"\n")
         rest = lines.pop()
-        tail = f',"stream":"{stream}","time":"{format_time(time.time_ns())}"}}\n'
+        tail = self._tail(stream)
         entries: list[str] = []
         if lines and b"\\" not in data and max(map(len, lines)) < PART:
             entries.append(_many(data[: len(data) - len(rest)], tail))
@@ -79,12 +83,14 @@ class JsonLog:
         if entries:
             self._append("".join(entries))
 
+    def _tail(self, stream: str) -> str:
+        return f',"stream":"{stream}"{self._attributes},"time":"{format_time(time.time_ns())}"}}\n'
+
     def finish(self) -> None:
         """Write what is left of unfinished lines and close."""
         for stream, rest in self._partial.items():
             if rest:
-                tail = f',"stream":"{stream}","time":"{format_time(time.time_ns())}"}}\n'
-                self._append(_entry(rest, "", tail))
+                self._append(_entry(rest, "", self._tail(stream)))
         self._partial = {}
         os.close(self._descriptor)
         self._descriptor = -1
@@ -135,7 +141,12 @@ def open_log(options: dict[str, Any]) -> JsonLog | None:
     if options.get("driver", "none") == "none" or not options.get("path"):
         return None
     wanted = options.get("options") or {}
-    return JsonLog(options["path"], parse_size(wanted.get("max-size", "")), int(wanted.get("max-file") or 1))
+    return JsonLog(
+        options["path"],
+        parse_size(wanted.get("max-size", "")),
+        int(wanted.get("max-file") or 1),
+        json.dumps(options["attributes"], separators=(",", ":")) if options.get("attributes") else "",
+    )
 
 
 def _entry(line: bytes, newline: str, tail: str) -> str:

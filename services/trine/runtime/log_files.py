@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote_plus
 
 _BLOCK = 256 * 1024
 _ENTRY_LIMIT = 1 << 20  # an entry is at most 16 KiB of output; JSON may make six bytes of one
@@ -20,6 +21,7 @@ class Entry:
     stream: str
     text: bytes
     time: str
+    attributes: str = ""  # as `logs --details` shows them
 
 
 def parse_time(text: str) -> int:
@@ -42,7 +44,9 @@ def parse(line: bytes) -> Entry | None:
     """Return the entry of a line of the file; None for a torn one."""
     try:
         data = json.loads(line)
-        return Entry(data["stream"], data["log"].encode("utf-8", "surrogatepass"), data["time"])
+        attributes = data.get("attrs") or {}
+        details = ",".join(f"{quote_plus(k)}={quote_plus(v)}" for k, v in sorted(attributes.items()))
+        return Entry(data["stream"], data["log"].encode("utf-8", "surrogatepass"), data["time"], details)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

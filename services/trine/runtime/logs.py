@@ -169,6 +169,7 @@ class Formatter:
         self._since = request.since_unix_nanos
         self._until = request.until_unix_nanos
         self._timestamps = request.timestamps
+        self._details = request.details
         self.past_end = False
 
     def __call__(self, lines: Iterable[bytes]) -> list[Response]:
@@ -191,6 +192,8 @@ class Formatter:
                 flush()
                 stream, texts, size = entry.stream, [], 0
             text = entry.text
+            if self._details:
+                text = entry.attributes.encode() + b" " + text
             if self._timestamps:
                 text = log_files.fixed_time(entry.time).encode() + b" " + text
             texts.append(text)

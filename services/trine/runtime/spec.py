@@ -75,6 +75,9 @@ class HostFacts:
     """(container id, "pid"|"ipc"|"net"|"mnt"|…) → /proc/<pid>/ns/…; raises SpecError when it does not run."""
 
 
+_LOCAL_LOG = {"max-size": "20m", "max-file": "5"}  # what Docker's local driver keeps
+
+
 def oci_spec(request: runtime_pb2.CreateRuntimeContainerRequest, facts: HostFacts) -> dict[str, Any]:
     """Return the config.json of a container (runtime-spec 1.1) with the private key "trine".
 
@@ -490,8 +493,9 @@ def _private(request: runtime_pb2.CreateRuntimeContainerRequest, facts: HostFact
         "shared_shm": shared,
         "log": {
             "driver": driver,
-            "options": dict(request.log.options),
-            "path": f"{facts.managed_directory}/{request.id}-json.log" if driver == "json-file" else "",
+            "options": (_LOCAL_LOG if driver == "local" else {}) | dict(request.log.options),
+            "attributes": dict(sorted(request.log.attributes.items())),
+            "path": "" if driver == "none" else f"{facts.managed_directory}/{request.id}-json.log",
         },
         "init": request.init,
         "open_stdin": request.process.open_stdin,

@@ -58,21 +58,11 @@ def run(app: App, values: Values) -> int:
         "stdout": True,
         "stderr": True,
         "timestamps": values["timestamps"],
+        "details": values["details"],
     }
     for answer in app.client.start("ContainerService.ReadContainerLog", request):
         if "stdout" in answer:
-            write_all(1, _detailed(answer.stdout, values))
+            write_all(1, answer.stdout)
         if "stderr" in answer:
-            write_all(2, _detailed(answer.stderr, values))
+            write_all(2, answer.stderr)
     return 0
-
-
-def _detailed(lines: bytes, values: Values) -> bytes:
-    """Return lines with --details: the attributes (there are none) and a blank before the text."""
-    if not values["details"]:
-        return lines
-    out: list[bytes] = []
-    for line in lines.splitlines(keepends=True):
-        time, blank, text = line.partition(b" ") if values["timestamps"] else (b"", b"", line)
-        out.append(time + blank + b" " + text)
-    return b"".join(out)

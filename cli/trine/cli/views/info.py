@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trine.cli.wire import Message
 
 _NETWORK_PLUGINS = ("bridge", "host", "null")
-_LOG_PLUGINS = ("json-file", "none")
+_LOG_PLUGINS = ("json-file", "local", "none")
 
 
 def client_text() -> str:
