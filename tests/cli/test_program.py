@@ -125,7 +125,7 @@ def test_refusals(words: tuple[str, ...], status: int, err: str) -> None:
 def test_prune_asks_first() -> None:
     assert trine("container", "prune", host="unix:///no/such.sock") == (
         0,
-        "WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] \n",
+        "WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ",
         "",
     )
 

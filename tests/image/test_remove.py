@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from image.rig import ImageRig, docker_archive, failure, files, make_image, member, tar
 from trine.image.reference import parse
-from trine.image.remove import is_single_reference
+from trine.image.remove import is_single_reference, size_of_gone
 from trine.image.spec import chain_ids
 from trine.v1 import image_pb2 as pb
 
@@ -153,3 +153,7 @@ def test_prune(rig: ImageRig) -> None:
     )
     rig.stub.PruneImages(pb.PruneImagesRequest(all=True))
     assert rig.images() == []
+
+
+def test_what_others_pull_during_a_prune_is_not_subtracted() -> None:
+    assert size_of_gone({"layer a": 3, "blob b": 4}, {"blob b": 4, "blob pulled": 100}) == 3

@@ -6,6 +6,7 @@ which containers use an image is told by the caller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trine.image import listing, reference, spec
@@ -175,8 +176,7 @@ def prune_images(
     until = listing.parse_until(found["until"][0]) if "until" in found else 0
     dangling = listing.boolean(found.get("dangling", []), "dangling")
     dangling_only = dangling if dangling is not None else not show_all
-    layers = {layer.diff_id: layer.size for layer in store.catalog.layers().values()}
-    blobs = sum(blob.size for blob in store.catalog.blobs())
+    before = _sizes(store)
     parents = store.catalog.parents()
     remover = Remover(store, uses)
     for image in store.images():
@@ -198,6 +198,15 @@ def prune_images(
             except EngineError:
                 continue  # in use: stays, as in Docker
     store.collect_garbage()
-    left = {layer.diff_id for layer in store.catalog.layers().values()}
-    freed = sum(size for diff_id, size in layers.items() if diff_id not in left)
-    return remover.records, freed + blobs - sum(blob.size for blob in store.catalog.blobs())
+    return remover.records, size_of_gone(before, _sizes(store))
+
+
+def _sizes(store: ImageStore) -> dict[str, int]:
+    """Return layers by diff id and blobs by digest, with their sizes."""
+    sizes = {f"layer {layer.diff_id}": layer.size for layer in store.catalog.layers().values()}
+    return {**sizes, **{f"blob {blob.digest}": blob.size for blob in store.catalog.blobs()}}
+
+
+def size_of_gone(before: Mapping[str, int], after: Mapping[str, int]) -> int:
+    """Return the size of what is no more; what others pulled meanwhile doesn't count against it."""
+    return sum(size for key, size in before.items() if key not in after)
