@@ -198,6 +198,34 @@ def test_server_errors_are_tried_again(rig: ImageRig, fake: FakeRegistry) -> Non
     assert rig.pull(f"{fake.host}/x")[-1].result.image_id == IMAGE.id
 
 
+def test_a_broken_upload_begins_anew(rig: ImageRig, fake: FakeRegistry) -> None:
+    broken: list[str] = []
+
+    def put(request: Request) -> Answer:
+        place = request.path.partition("?")[0]
+        if not broken:
+            broken.append(place)
+            return Answer(status=503)
+        return Answer(status=201 if place != broken[0] else 404)
+
+    places = iter(range(100))
+
+    def start(_: Request) -> Answer:
+        path = f"/v2/x/blobs/uploads/{next(places)}"
+        fake.routes[path] = put
+        return Answer(status=202, headers={"Location": path})
+
+    fake.routes["/v2/x/blobs/uploads/"] = start
+    fake.routes["/v2/x/manifests/1"] = Answer(status=201)
+    rig.import_tar(LAYER, reference=f"{fake.host}/x:1")
+    said = statuses(rig.stub.PushImage(pb.PushImageRequest(name=f"{fake.host}/x:1")))
+    assert broken
+    assert [s for s in said if s != "Pushing"] == ["Preparing", "Retrying in 1 second", "Pushed"]
+    fake.routes["/v2/x/blobs/uploads/"] = Answer(status=403)
+    error = failure(lambda: list(rig.stub.PushImage(pb.PushImageRequest(name=f"{fake.host}/x:1"))))
+    assert error.code.name == "PERMISSION_DENIED", "what will not work later is not tried again"
+
+
 def test_a_redirect_loop_ends(rig: ImageRig, fake: FakeRegistry) -> None:
     fake.serve("x", "latest", IMAGE)
     path = f"/v2/x/blobs/{BLOB}"

@@ -15,7 +15,7 @@ from trine.image.manifests import manifest_of
 from trine.image.models import Blob, Credentials, Emit, Image, LayerStatus, Line
 from trine.image.operation import Operation
 from trine.image.reference import Reference
-from trine.image.registry import Connection, Registry, RegistryError
+from trine.image.registry import Connection, Registry, RegistryError, UnreachableError
 from trine.image.spec import Descriptor
 from trine.image.store import ImageStore
 from trine.kit.errors import (
@@ -29,6 +29,7 @@ from trine.kit.errors import (
 )
 
 _UPLOADS = 5
+_ATTEMPTS = 5  # of one layer's upload
 _TELL_SECONDS = 0.1
 _CHUNK = 256 * 1024
 
@@ -148,12 +149,30 @@ class _Push:
             location = self._mount(connection, blob)
             if not location:
                 return
-            self._status(blob, "Pushing", 0, blob.size)
-            path = self._store.content.blob(blob.digest)
-            connection.upload(
-                location, blob.digest, blob.size, lambda: _read(path, self._operation, self._teller(blob))
-            )
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    self._upload(connection, blob, location or connection.start_upload())
+                    break
+                except (RegistryError, UnreachableError) as error:
+                    passing = not isinstance(error, RegistryError) or error.status >= 500
+                    if not passing or attempt == _ATTEMPTS:
+                        raise
+                # A broken upload can't be gone on with: it begins anew, at a new place.
+                location = ""
+                self._wait(blob, 2 ** (attempt - 1))
             self._status(blob, "Pushed")
+
+    def _upload(self, connection: Connection, blob: Blob, location: str) -> None:
+        self._status(blob, "Pushing", 0, blob.size)
+        path = self._store.content.blob(blob.digest)
+        connection.upload(
+            location, blob.digest, blob.size, lambda: _read(path, self._operation, self._teller(blob))
+        )
+
+    def _wait(self, blob: Blob, seconds: int) -> None:
+        for left in range(seconds, 0, -1):
+            self._status(blob, f"Retrying in {left} second{'s' if left > 1 else ''}")
+            self._registry.operation.sleep(1.0)
 
     def _mount(self, connection: Connection, blob: Blob) -> str:
         """Mount from a repository of the same registry that has it; return an upload URL if none did."""
