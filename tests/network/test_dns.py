@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network.rig import names, parse_dns
-from trine.network import dns
+from trine.network import dns_messages as dns
 from trine.network.dns import Directory
 
 
@@ -72,6 +72,23 @@ def test_answers() -> None:
     assert answer[:2] == data[:2]
     assert parse_dns(answer, len(data)) == (0, [b"\1\2\3\4", b"\5\6\7\10"])
     assert parse_dns(dns.answer(data, question, [], dns.SERVFAIL), len(data)) == (2, [])
+
+
+def test_an_answer_too_long_for_udp_says_so() -> None:
+    data = query("many")
+    question = dns.parse_query(data)
+    assert question is not None
+    records = [(dns.A, bytes([10, 0, 0, n])) for n in range(50)]
+    assert dns.udp_limit(data, question) == 512
+    short = dns.answer(data, question, records, limit=512)
+    assert len(short) <= 512 and short[2] & 0x02
+    assert 20 < len(parse_dns(short, len(data))[1]) < 50
+    # By EDNS a client says that it takes more; less than 512 it cannot say.
+    for size, limit in ((4096, 4096), (100, 512)):
+        asked = data + b"\0" + struct.pack(">HHIH", 41, size, 0, 0)
+        assert dns.udp_limit(asked, question) == limit
+    whole = dns.answer(data, question, records, limit=4096)
+    assert not whole[2] & 0x02 and len(parse_dns(whole, len(data))[1]) == 50
 
 
 def a(address: str) -> tuple[int, bytes]:

@@ -13,77 +13,28 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from trine.network.dns_messages import (
+    AAAA,
+    ANY,
+    PTR,
+    SERVFAIL,
+    A,
+    answer,
+    encode_name,
+    failure,
+    parse_query,
+    udp_limit,
+)
 from trine.network.relay import READ, WRITE, Loop
 
 ADDRESS = "127.0.0.11"
 PORT = 53
-_TTL = 600
-_HEADER = struct.Struct(">HHHHHH")
-A, PTR, AAAA, ANY = 1, 12, 28, 255
-_IN = 1
-NOERROR, FORMERR, SERVFAIL = 0, 1, 2
 _TIMEOUT = 2.0
 _PENDING = 1024
 _TCP_CLIENTS = 128
-
-
-class Question:
-    """The one question of a query."""
-
-    __slots__ = ("end", "flags", "identifier", "kind", "name")
-
-    def __init__(self, identifier: int, flags: int, name: str, kind: int, end: int) -> None:
-        """``end`` is where the question section ends."""
-        self.identifier, self.flags, self.name, self.kind, self.end = identifier, flags, name, kind, end
-
-
-def parse_query(data: bytes) -> Question | None:
-    """Return the question of a query, None for anything that is not a plain query in class IN."""
-    if len(data) < 17:
-        return None
-    identifier, flags, questions, _answers, _authority, _additional = _HEADER.unpack_from(data)
-    if flags & 0xF800 or questions != 1:
-        return None
-    labels = []
-    offset = 12
-    while True:
-        if offset >= len(data):
-            return None
-        length = data[offset]
-        offset += 1
-        if length == 0:
-            break
-        if length > 63 or offset + length > len(data):
-            return None
-        labels.append(data[offset : offset + length].decode("ascii", "replace").lower())
-        offset += length
-    if offset + 4 > len(data):
-        return None
-    kind, klass = struct.unpack_from(">HH", data, offset)
-    if klass not in (_IN, 255):
-        return None
-    return Question(identifier, flags, ".".join(labels), kind, offset + 4)
-
-
-def encode_name(name: str) -> bytes:
-    """Return a name as labels (RFC 1035, 3.1)."""
-    parts = [label.encode()[:63] for label in name.split(".") if label]
-    return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
-
-
-def answer(
-    query: bytes, question: Question, records: Iterable[tuple[int, bytes]], code: int = NOERROR
-) -> bytes:
-    """Return a response with ``records`` (type, data), all named as the question."""
-    body = b"".join(
-        b"\xc0\x0c" + struct.pack(">HHIH", kind, _IN, _TTL, len(data)) + data for kind, data in records
-    )
-    count = sum(1 for _ in records) if isinstance(records, (list, tuple)) else 0
-    flags = 0x8000 | (question.flags & 0x0100) | 0x0080 | code
-    return _HEADER.pack(question.identifier, flags, 1, count, 0, 0) + query[12 : question.end] + body
 
 
 class Directory:
@@ -215,15 +166,6 @@ class _Forward:
         """Give up without an answer."""
         self._server.pending.discard(self)
         self._close()
-
-
-def failure(query: bytes) -> bytes:
-    """Return SERVFAIL for a query."""
-    question = parse_query(query)
-    if question is None:
-        identifier = query[:2] if len(query) >= 2 else b"\0\0"
-        return identifier + struct.pack(">HHHHH", 0x8000 | FORMERR, 0, 0, 0, 0)
-    return answer(query, question, [], SERVFAIL)
 
 
 class _TcpClient:
@@ -369,14 +311,15 @@ class DnsServer:
         loop.watch(udp, READ, self._udp_readable)
         loop.watch(tcp, READ, self._tcp_readable)
 
-    def local_answer(self, query: bytes) -> bytes | None:
+    def local_answer(self, query: bytes, udp: bool = False) -> bytes | None:
         """Return the answer of our own, None when upstream is to be asked."""
         question = parse_query(query)
         if question is None:
             return failure(query)
         records = self._directory.look_up(self._sandbox, question.name, question.kind, self.links)
         if records is not None:
-            return answer(query, question, records)
+            limit = udp_limit(query, question) if udp else 65535
+            return answer(query, question, records, limit=limit)
         if not self.upstream:
             return answer(query, question, [], SERVFAIL)
         return None
@@ -389,7 +332,7 @@ class DnsServer:
                 return
             except OSError:
                 continue
-            found = self.local_answer(query)
+            found = self.local_answer(query, udp=True)
             if found is not None:
                 self._reply(found, address)
             elif len(self.pending) >= _PENDING:
