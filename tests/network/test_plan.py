@@ -185,6 +185,9 @@ def test_endpoints_get_only_what_their_network_can_give() -> None:
     assert endpoint_error(own, mac="01:00:00:00:00:01").startswith("invalid MAC address")  # multicast
     assert endpoint_error(own, mac="02:42").startswith("invalid MAC address")
     assert endpoint_error(own, aliases=("a\nb",)).startswith("invalid alias")
+    assert endpoint_error(own, link_local=("10.1.1.1",)) == "invalid link local IP address: 10.1.1.1"
+    assert endpoint_error(own, link_local=("x",)) == "Invalid link-local IP address: [x]"
+    plan.check_endpoint(EndpointWish("taken", link_local=("169.254.5.5", "fe80::99")), default)
     plan.check_endpoint(EndpointWish("taken", ("x",), "10.5.0.9", mac="02-42-AC-11-00-09"), own)
 
 

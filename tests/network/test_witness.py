@@ -56,7 +56,8 @@ def test_a_container_with_two_networks(host: Rig) -> None:
         pools=[pb.IpamPool(subnet="10.91.0.0/22"), pb.IpamPool(subnet="fd00:91::/64")],
         options={"com.docker.network.driver.mtu": "1400"},
     )
-    sandbox = host.sandbox("one", "bridge", "a-wide")
+    more = pb.EndpointRequest(network="a-wide", link_local_addresses=["169.254.5.5", "fe80::5:5"])
+    sandbox = host.sandbox("one", "bridge", more)
     inside, outside = links(sandbox.netns_path), links(host.host)
     assert set(inside) == {"lo", "eth0", "eth1"}
     assert inside["lo"]["state"] == "up"
@@ -76,6 +77,7 @@ def test_a_container_with_two_networks(host: Rig) -> None:
     both = addresses(sandbox.netns_path, second)
     assert both["10.91.0.2/22"].get("broadcast") == "10.91.3.255"
     assert both["fd00:91::2/64"].get("flags") & 0x42 == 0x02  # IFA_F_NODAD, and not tentative
+    assert {"169.254.5.5/16", "fe80::5:5/64"} <= set(both)
     boot = 3  # RTPROT_BOOT, as ip route makes them
     assert defaults(sandbox.netns_path, socket.AF_INET) == [("10.91.0.1", second, 254, boot)]
     assert defaults(sandbox.netns_path, socket.AF_INET6) == [("fd00:91::1", second, 254, boot)]

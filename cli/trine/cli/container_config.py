@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from trine.cli.flags import Values
 
 # Flags that the engine does not carry: refused, not ignored.
-_UNSUPPORTED = ("annotation", "health-start-interval", "link-local-ip", "use-api-socket")
+_UNSUPPORTED = ("annotation", "health-start-interval", "use-api-socket")
 _WINDOWS = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
 _DEFAULT_NETWORKS = ("default", "bridge", "host", "none")
 
@@ -212,13 +212,14 @@ def _network(values: Values, config: dict[str, Any]) -> None:
         "aliases": values["network-alias"],
         "ipv4_address": values["ip"],
         "ipv6_address": values["ip6"],
+        "link_local_addresses": values["link-local-ip"],
     }
     if not endpoints and any(wishes.values()):
         endpoints = [{"network": mode}]
     if endpoints:
         first = endpoints[0]
         first["aliases"] = [*first.get("aliases", []), *wishes["aliases"]]
-        for key in ("ipv4_address", "ipv6_address"):
+        for key in ("ipv4_address", "ipv6_address", "link_local_addresses"):
             if wishes[key]:
                 first[key] = wishes[key]
         if config["mac_address"] and not own:

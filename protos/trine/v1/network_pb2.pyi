@@ -604,6 +604,7 @@ class EndpointRequest(message.Message):
     MAC_ADDRESS_FIELD_NUMBER: builtins.int
     LINKS_FIELD_NUMBER: builtins.int
     DRIVER_OPTIONS_FIELD_NUMBER: builtins.int
+    LINK_LOCAL_ADDRESSES_FIELD_NUMBER: builtins.int
     network: builtins.str
     """name or id"""
     ipv4_address: builtins.str
@@ -624,6 +625,10 @@ class EndpointRequest(message.Message):
     def driver_options(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """kept as told"""
 
+    @builtins.property
+    def link_local_addresses(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """more addresses for the interface, 169.254.0.0/16 or fe80::/10"""
+
     def __init__(
         self,
         *,
@@ -634,10 +639,11 @@ class EndpointRequest(message.Message):
         mac_address: builtins.str = ...,
         links: abc.Iterable[builtins.str] | None = ...,
         driver_options: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        link_local_addresses: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "driver_options", b"driver_options", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "links", b"links", "mac_address", b"mac_address", "network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "driver_options", b"driver_options", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "link_local_addresses", b"link_local_addresses", "links", b"links", "mac_address", b"mac_address", "network", b"network"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -684,6 +690,7 @@ class Endpoint(message.Message):
     REQUESTED_IPV6_ADDRESS_FIELD_NUMBER: builtins.int
     LINKS_FIELD_NUMBER: builtins.int
     DRIVER_OPTIONS_FIELD_NUMBER: builtins.int
+    LINK_LOCAL_ADDRESSES_FIELD_NUMBER: builtins.int
     id: builtins.str
     """64 hex"""
     network_id: builtins.str
@@ -728,6 +735,10 @@ class Endpoint(message.Message):
     def driver_options(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """as asked"""
 
+    @builtins.property
+    def link_local_addresses(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """as asked"""
+
     def __init__(
         self,
         *,
@@ -750,10 +761,11 @@ class Endpoint(message.Message):
         requested_ipv6_address: builtins.str = ...,
         links: abc.Iterable[builtins.str] | None = ...,
         driver_options: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        link_local_addresses: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "container_name", b"container_name", "driver_options", b"driver_options", "host_interface_name", b"host_interface_name", "id", b"id", "interface_name", b"interface_name", "ipv4_address", b"ipv4_address", "ipv4_gateway", b"ipv4_gateway", "ipv4_prefix_length", b"ipv4_prefix_length", "ipv6_address", b"ipv6_address", "ipv6_gateway", b"ipv6_gateway", "ipv6_prefix_length", b"ipv6_prefix_length", "links", b"links", "mac_address", b"mac_address", "network_id", b"network_id", "network_name", b"network_name", "requested_ipv4_address", b"requested_ipv4_address", "requested_ipv6_address", b"requested_ipv6_address", "sandbox_id", b"sandbox_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "container_name", b"container_name", "driver_options", b"driver_options", "host_interface_name", b"host_interface_name", "id", b"id", "interface_name", b"interface_name", "ipv4_address", b"ipv4_address", "ipv4_gateway", b"ipv4_gateway", "ipv4_prefix_length", b"ipv4_prefix_length", "ipv6_address", b"ipv6_address", "ipv6_gateway", b"ipv6_gateway", "ipv6_prefix_length", b"ipv6_prefix_length", "link_local_addresses", b"link_local_addresses", "links", b"links", "mac_address", b"mac_address", "network_id", b"network_id", "network_name", b"network_name", "requested_ipv4_address", b"requested_ipv4_address", "requested_ipv6_address", b"requested_ipv6_address", "sandbox_id", b"sandbox_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

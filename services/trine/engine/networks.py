@@ -10,7 +10,7 @@ from trine.engine.hosts import own_names
 from trine.engine.prepare import tell_network
 from trine.engine.registry import Entry
 from trine.engine.states import Status, has_process
-from trine.engine.validate import container_of
+from trine.engine.validate import check_link_local, container_of
 from trine.kit.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -148,6 +148,7 @@ def _check_mode(entry: Entry, network: network_pb2.Network) -> None:
 
 def _check_wish(wish: network_pb2.EndpointRequest, network: network_pb2.Network) -> None:
     """Refuse what only user-made networks give, before the container's next start would."""
+    check_link_local(wish.link_local_addresses)
     if network.builtin and (wish.ipv4_address or wish.ipv6_address):
         raise InvalidArgumentError("user specified IP address is supported on user defined networks only")
     if network.builtin and wish.aliases:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import signal as signals
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from trine.engine import log_options
 from trine.engine.hosts import split_extra_host
@@ -204,10 +204,17 @@ def check_network_mode(config: container_pb2.ContainerConfig) -> None:
         for address, version in ((endpoint.ipv4_address, 4), (endpoint.ipv6_address, 6)):
             if address and not (is_address(address) and ipaddress.ip_address(address).version == version):
                 raise _refuse(f"invalid IPv{version} address: {address}")
+        check_link_local(endpoint.link_local_addresses)
         if simple and (endpoint.ipv4_address or endpoint.ipv6_address):
             raise _refuse("user specified IP address is supported on user defined networks only")
         if simple and endpoint.aliases:
             raise _refuse("network-scoped alias is supported only for containers in user defined networks")
+
+
+def check_link_local(addresses: Iterable[str]) -> None:
+    """Refuse what is no address; which are link-local, the network service knows."""
+    if not all(is_address(text) for text in addresses):
+        raise _refuse(f"Invalid link-local IP address: [{' '.join(addresses)}]")
 
 
 def check_namespaces(config: container_pb2.ContainerConfig) -> None:

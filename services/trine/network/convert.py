@@ -36,6 +36,7 @@ def endpoint_wish(message: pb.EndpointRequest) -> EndpointWish:
         mac=message.mac_address,
         links=tuple(message.links),
         driver_options=dict(message.driver_options),
+        link_local=tuple(message.link_local_addresses),
     )
 
 
@@ -105,6 +106,7 @@ def endpoint_message(sandbox: Sandbox, endpoint: Endpoint, network_name: str = "
         requested_ipv6_address=endpoint.requested_ipv6,
         links=endpoint.links,
         driver_options=endpoint.driver_options,
+        link_local_addresses=endpoint.link_local,
     )
 
 

@@ -331,6 +331,9 @@ class Links:
             if endpoint.ipv6:
                 address = ipaddress.ip_interface(f"{endpoint.ipv6}/{endpoint.ipv6_prefix}")
                 messages.append(netlink.address_add(index, address))
+            for text in endpoint.link_local:
+                address = ipaddress.ip_interface(f"{text}/{64 if ':' in text else 16}")
+                messages.append(netlink.address_add(index, address))
             messages += _routes(sandbox, endpoint, index)
         inside.run(messages)
 

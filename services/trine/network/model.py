@@ -99,6 +99,7 @@ class Endpoint:
     requested_ipv6: str = ""
     links: tuple[str, ...] = ()
     driver_options: dict[str, str] = field(default_factory=dict)
+    link_local: tuple[str, ...] = ()  # more addresses, of 169.254.0.0/16 or fe80::/10
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def sandbox_from_json(text: str) -> Sandbox:
     for endpoint in values["endpoints"]:
         endpoint["aliases"] = tuple(endpoint["aliases"])
         endpoint["links"] = tuple(endpoint["links"])
+        endpoint["link_local"] = tuple(endpoint.get("link_local", ()))
         endpoints.append(Endpoint(**endpoint))
     values["endpoints"] = tuple(endpoints)
     return Sandbox(**values)

@@ -213,6 +213,7 @@ class EndpointWish:
     mac: str = ""
     links: tuple[str, ...] = ()
     driver_options: Mapping[str, str] = field(default_factory=dict)
+    link_local: tuple[str, ...] = ()
 
 
 def check_endpoint(wish: EndpointWish, network: Network) -> None:
@@ -225,6 +226,14 @@ def check_endpoint(wish: EndpointWish, network: Network) -> None:
                 "network-scoped alias is supported only for containers in user defined networks"
             )
         return
+    for text in wish.link_local:
+        try:
+            if not ipaddress.ip_address(text).is_link_local:
+                raise InvalidArgumentError(f"invalid link local IP address: {text}")
+        except ValueError as error:
+            raise InvalidArgumentError(
+                f"Invalid link-local IP address: [{' '.join(wish.link_local)}]"
+            ) from error
     for text, version in ((wish.ipv4, 4), (wish.ipv6, 6)):
         if not text:
             continue
@@ -323,6 +332,7 @@ def plan_endpoint(
         requested_ipv6=wish.ipv6,
         links=wish.links,
         driver_options=dict(wish.driver_options),
+        link_local=wish.link_local,
     )
     if not network.is_bridge:
         return endpoint

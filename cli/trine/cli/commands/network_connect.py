@@ -33,10 +33,6 @@ SPEC = Spec(
 
 def run(app: App, values: Values) -> int:
     """Connect a container; returns the exit status, raises Failure."""
-    if values["link-local-ip"]:
-        from trine.cli.failure import Failure
-
-        raise Failure("--link-local-ip is not supported by trine")
     network, container = values.arguments
     app.client.call(
         "ContainerService.ConnectContainer",
@@ -47,6 +43,7 @@ def run(app: App, values: Values) -> int:
                 "aliases": values["alias"],
                 "ipv4_address": values["ip"],
                 "ipv6_address": values["ip6"],
+                "link_local_addresses": values["link-local-ip"],
                 "links": values["link"],
                 "driver_options": _options(values["driver-opt"]),
             },

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+def _list(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
 def parse_network(text: str) -> dict[str, object]:
     """Return {"network": name, and what else an EndpointRequest has}; raises ValueError."""
     if "=" not in text:
@@ -17,13 +21,13 @@ def parse_network(text: str) -> dict[str, object]:
         if name == "name":
             found["network"] = value
         elif name == "alias":
-            aliases = found["aliases"]
-            assert isinstance(aliases, list)
-            aliases.append(value)
+            found["aliases"] = [*_list(found["aliases"]), value]
         elif name == "ip":
             found["ipv4_address"] = value
         elif name == "ip6":
             found["ipv6_address"] = value
+        elif name == "link-local-ip":
+            found["link_local_addresses"] = [*_list(found.get("link_local_addresses")), value]
         elif name == "mac-address":
             found["mac_address"] = value
         elif name == "driver-opt":

@@ -121,11 +121,13 @@ def _mount(point: Message) -> dict[str, Any]:
 
 def _endpoint(endpoint: Message, network_id: str = "") -> dict[str, Any]:
     """Return one network of NetworkSettings.Networks."""
-    ipam: dict[str, str] = {}
+    ipam: dict[str, Any] = {}
     if endpoint.requested_ipv4_address:
         ipam["IPv4Address"] = endpoint.requested_ipv4_address
     if endpoint.requested_ipv6_address:
         ipam["IPv6Address"] = endpoint.requested_ipv6_address
+    if endpoint.link_local_addresses:
+        ipam["LinkLocalIPs"] = list(endpoint.link_local_addresses)
     return {
         "IPAMConfig": ipam or None,
         "Links": list(endpoint.links) or None,
@@ -145,11 +147,13 @@ def _endpoint(endpoint: Message, network_id: str = "") -> dict[str, Any]:
 
 def _requested_endpoint(request: Message, network_id: str = "", short_id: str = "") -> dict[str, Any]:
     """Return a network of a container that does not run; ``network_id`` is of its last run, if any."""
-    ipam: dict[str, str] = {}
+    ipam: dict[str, Any] = {}
     if request.ipv4_address:
         ipam["IPv4Address"] = request.ipv4_address
     if request.ipv6_address:
         ipam["IPv6Address"] = request.ipv6_address
+    if request.link_local_addresses:
+        ipam["LinkLocalIPs"] = list(request.link_local_addresses)
     return {
         "IPAMConfig": ipam or None,
         "Links": list(request.links) or None,
