@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from pathlib import Path
+
 import pytest
 
 from trine.cli.client import Client, DaemonError
@@ -200,3 +204,23 @@ def test_decoder_evicts_and_shrinks() -> None:
 def test_encoder_and_decoder_agree(length: int) -> None:
     headers = [(":path", "/" + "p" * length), ("te", "trailers"), ("x" * (length % 200 + 1), "v" * length)]
     assert hpack.Decoder().decode(hpack.encode(headers)) == headers
+
+
+def test_a_daemon_that_never_says_a_word_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was stopped (SIGSTOP): the kernel accepts for it, and nobody answers."""
+    monkeypatch.setattr("trine.cli.transport.http2.HELLO_SECONDS", 0.2)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/s")
+        listener.listen(1)
+        with pytest.raises(UnreachableError, match="the daemon does not answer"):
+            Client(f"unix://{tmp_path}/s").call("SystemService.GetVersion")
+        monkeypatch.setattr("trine.cli.transport.connect._CONNECT_SECONDS", 0.2)
+        queue = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        for waiting in queue:
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(f"{tmp_path}/s")
+        with pytest.raises(UnreachableError, match="Cannot connect to the Trine daemon"):
+            Client(f"unix://{tmp_path}/s").call("SystemService.GetVersion")
+        for waiting in queue:
+            waiting.close()

@@ -60,7 +60,7 @@ class Database:
         if found != version:
             raise InternalError(
                 f"{self.path} has schema {found}, this version of Trine reads {version}: "
-                "start the version that wrote it, or move the file away (docs/state.md)",
+                f"start the version that wrote it, or move {self.path.parent} away (docs/state.md)",
                 reason="SCHEMA_MISMATCH",
             )
 

@@ -80,9 +80,18 @@ async def _abort(context: Any, error: Exception, method: str) -> None:
         error = errors.from_rpc_error(error)
     if not isinstance(error, errors.EngineError):
         get_logger("server").error("unexpected error", method=method, trace=traceback.format_exc())
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
-        error = errors.InternalError(f"unexpected error in {method.rsplit('/', 1)[-1]}: {text}")
+        error = errors.InternalError(_one_line(error, method))
     await context.abort(error.code, error.message, errors.trailers(error))
+
+
+def _one_line(error: Exception, method: str) -> str:
+    if (
+        isinstance(error, OSError) and error.strerror
+    ):  # EMFILE, ENOSPC, EROFS, EIO: the host's trouble, not a fault
+        text = error.strerror.lower()
+        return f"{error.filename}: {text}" if error.filename else text
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"unexpected error in {method.rsplit('/', 1)[-1]}: {text}"
 
 
 def group_id(name: str) -> int:

@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     import ssl
 
 
+_CONNECT_SECONDS = 30.0
+
+
 class UnixWire:
     """A connected unix stream socket that never blocks."""
 
     def __init__(self, path: str) -> None:
         """Connect to the socket at ``path``; raises OSError."""
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        self._socket.settimeout(
+            _CONNECT_SECONDS
+        )  # connect(2) blocks when the queue of a stuck daemon is full
         try:
             self._socket.connect(path)
         except OSError:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
             """Close it."""
 
 
+# A server greets at once, however long its answers take: one that does not is stopped or stuck.
+HELLO_SECONDS = 30.0
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _PING, _GOAWAY = 0, 1, 3, 4, 5, 6, 7
 _WINDOW_UPDATE, _CONTINUATION = 8, 9
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _WITH_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
@@ -192,6 +194,8 @@ class Connection:
         self._going_away = ""
         self._failure: TransportError | None = None
         self._poll = select.poll()
+        self._hello_until = monotonic() + HELLO_SECONDS
+        self._heard = False  # a first byte came
         self.frame_size = 16384
         self.send_window = 65535
         settings = struct.pack(
@@ -272,6 +276,12 @@ class Connection:
         self._write()
 
     def _wait(self, timeout: float | None, *, writing: bool) -> None:
+        if not self._heard:
+            left = self._hello_until - monotonic()
+            if left <= 0:
+                self._fail("the daemon does not answer")
+                return
+            timeout = left if timeout is None else min(timeout, left)
         self._poll.register(self._wire.fileno(), select.POLLIN | (select.POLLOUT if writing else 0))
         self._poll.poll(None if timeout is None else max(0, timeout * 1000))
 
@@ -303,6 +313,7 @@ class Connection:
         if not data:
             self._fail(self._going_away or "the daemon closed the connection")
             return True
+        self._heard = True
         self._in += data
         try:
             self._frames()
