@@ -226,7 +226,7 @@ def test_port_of_another_process(host: Rig) -> None:
 def test_free_ports_and_ranges(host: Rig) -> None:
     many = host.sandbox("many", "bridge", ports=[port(0, 80), port(0, 81), port(9000, 82, end=9001)])
     numbers = {p.container_port: p.host_port for p in many.ports}
-    assert numbers[80] != numbers[81] and numbers[80] >= 49153
+    assert numbers[80] != numbers[81] and numbers[80] >= 32768
     assert numbers[82] == 9000
     assert {p.host_port for p in host.sandbox("b", "bridge", ports=[port(9000, 82, end=9001)]).ports} == {
         9001
@@ -234,6 +234,22 @@ def test_free_ports_and_ranges(host: Rig) -> None:
     with refused() as error:
         host.sandbox("c", "bridge", ports=[port(9000, 82, end=9001)])
     assert error[0].reason == "PORT_ALLOCATED" and "all ports are allocated" in error[0].message
+
+
+def test_free_ports_are_of_the_hosts_range(host: Rig) -> None:
+    before = host.on_host("cat", "/proc/sys/net/ipv4/ip_local_port_range")
+    host.sysctl("net/ipv4/ip_local_port_range", "45000 45001")
+    try:
+        first = host.sandbox("first", "bridge", ports=[port(0, 80)]).ports[0].host_port
+        second = host.sandbox("second", "bridge", ports=[port(0, 80)]).ports[0].host_port
+        assert {first, second} == {45000, 45001}
+        with refused() as error:
+            host.sandbox("third", "bridge", ports=[port(0, 80)])
+        assert "all ports are allocated" in error[0].message
+        host.delete("first")
+        assert host.sandbox("third", "bridge", ports=[port(0, 80)]).ports[0].host_port == first
+    finally:
+        host.sysctl("net/ipv4/ip_local_port_range", before)
 
 
 def test_networks_are_isolated_from_each_other(host: Rig) -> None:
@@ -253,7 +269,14 @@ def test_networks_are_isolated_from_each_other(host: Rig) -> None:
 
 
 def test_no_inter_container_communication(host: Rig) -> None:
-    host.network("closed", options={"com.docker.network.bridge.enable_icc": "false"})
+    switches = [f"net/bridge/bridge-nf-call-{name}" for name in ("iptables", "ip6tables")]
+    for switch in switches:  # the host's switch is off, and stays so for everybody's bridges
+        host.sysctl(switch, "0")
+    closed = host.network("closed", options={"com.docker.network.bridge.enable_icc": "false"})
+    assert [host.on_host("cat", f"/proc/sys/{switch}").strip() for switch in switches] == ["0", "0"]
+    shown = json.loads(host.on_host("ip", "-j", "-d", "link", "show", closed.bridge_name))
+    data = shown[0]["linkinfo"]["info_data"]
+    assert (data["nf_call_iptables"], data["nf_call_ip6tables"]) == (1, 1)
     one, two = host.sandbox("one", "closed"), host.sandbox("two", "closed")
     assert not r.ping(one.netns_path, two.endpoints[0].ipv4_address, 0.3)
     assert r.ping(one.netns_path, r.OUTSIDE4)

@@ -62,6 +62,8 @@ IFLA_NET_NS_FD = 28
 _IFLA_INFO_KIND = 1
 _IFLA_INFO_DATA = 2
 _VETH_INFO_PEER = 1
+_BR_NF_CALL_IPTABLES = 36
+_BR_NF_CALL_IP6TABLES = 37
 
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
@@ -150,6 +152,14 @@ def bridge_add(name: str, mac: str, mtu: int = 0) -> Message:
         body += _number(IFLA_MTU, mtu)
     body += _nested(IFLA_LINKINFO, _text(_IFLA_INFO_KIND, "bridge"))
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"add bridge {name}")
+
+
+def bridge_netfilter(name: str, on: bool) -> Message:
+    """Make what a bridge passes on go through iptables and ip6tables, whatever the host's switch says."""
+    data = _attribute(_BR_NF_CALL_IPTABLES, bytes([on])) + _attribute(_BR_NF_CALL_IP6TABLES, bytes([on]))
+    info = _text(_IFLA_INFO_KIND, "bridge") + _nested(_IFLA_INFO_DATA, data)
+    body = _ifinfo() + _text(IFLA_IFNAME, name) + _nested(IFLA_LINKINFO, info)
+    return Message(RTM_NEWLINK, 0, body, f"set netfilter of bridge {name}", (errno.EOPNOTSUPP, errno.EINVAL))
 
 
 def veth_add(

@@ -61,10 +61,9 @@ def bridge_netfilter(version: int) -> bool:
     return _read(f"net/bridge/bridge-nf-call-{'iptables' if version == 4 else 'ip6tables'}") == "1"
 
 
-def turn_on_bridge_netfilter() -> bool:
-    """Make bridged packets pass iptables and ip6tables; False where br_netfilter is missing."""
-    done = _write("net/bridge/bridge-nf-call-iptables", "1")
-    return _write("net/bridge/bridge-nf-call-ip6tables", "1") and done
+def has_bridge_netfilter() -> bool:
+    """Tell whether bridged packets can pass iptables at all: br_netfilter is there."""
+    return bool(_read("net/bridge/bridge-nf-call-iptables"))
 
 
 def has_ipv6() -> bool:

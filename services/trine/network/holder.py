@@ -34,7 +34,7 @@ from trine.network.dns import ADDRESS, Directory, DnsServer
 from trine.network.relay import READ, WRITE, Loop, Relay, TcpRelay, UdpRelay, bind, serve
 
 VERSION = 2
-_EPHEMERAL = (49153, 65535)
+_EPHEMERAL = (49153, 65535)  # where the host does not say its own
 Key = tuple[str, str, int]  # protocol, host address, port
 
 
@@ -54,6 +54,16 @@ class InUseError(Exception):
         }
 
 
+def ephemeral_range() -> tuple[int, int]:
+    """Return the ports to choose from where none is asked for: the host's own range, as Docker (ip(7))."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+            first, last = (int(word) for word in file.read().split())
+    except (OSError, ValueError):
+        return _EPHEMERAL
+    return (first, last) if 0 < first <= last else _EPHEMERAL
+
+
 class Holder:
     """All sandboxes' ports and DNS servers."""
 
@@ -65,7 +75,7 @@ class Holder:
         self._owners: dict[Key, str] = {}
         self._directory = Directory()
         self._dns: dict[str, DnsServer] = {}
-        self._next = _EPHEMERAL[0]
+        self._next = 0
         loop.every_second(self._expire)
 
     def _expire(self, now: float) -> None:
@@ -131,15 +141,16 @@ class Holder:
                 problem = error
                 continue
             if not first:
-                self._next = number + 1 if number < _EPHEMERAL[1] else _EPHEMERAL[0]
+                self._next = number + 1
             return number
         assert problem is not None
         problem.answer["exhausted"] = True
         raise problem
 
     def _ephemeral(self) -> list[int]:
-        start, end = _EPHEMERAL
-        return [*range(self._next, end + 1), *range(start, self._next)]
+        start, end = ephemeral_range()
+        following = self._next if start <= self._next <= end else start
+        return [*range(following, end + 1), *range(start, following)]
 
     def _bind(
         self,

@@ -145,6 +145,9 @@ class Links:
                 if error.errno != errno.EEXIST:
                     raise
         index = self.host.link_index(network.bridge)
+        # For icc=false, on this bridge alone: the host's switch sends all its bridges' frames to iptables.
+        if not network.icc or not network.foreign_bridge:
+            self.host.run([netlink.bridge_netfilter(network.bridge, not network.icc)])
         if network.foreign_bridge and found is not None and any(a.version == 4 for a in found[1]):
             self._indexes[network.bridge] = index
             return

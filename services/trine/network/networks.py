@@ -106,13 +106,13 @@ class Networks:
         await self._router.close_forward(6)
 
     def prepare_host(self, network: Network) -> None:
-        """Turn on what the network needs of the host: IPv6 forwarding, bridge netfilter for icc=false.
+        """Turn on IPv6 forwarding for a network that needs it; see that icc=false can be had.
 
         The caller closes FORWARD afterwards (Router.close_forward).
         """
         if network.pool6 is not None and self._config.ip_forward:
             self._router.turn_on(6)
-        if not network.icc and self._firewall is not None and not forwarding.turn_on_bridge_netfilter():
+        if not network.icc and self._firewall is not None and not forwarding.has_bridge_netfilter():
             raise InternalError(
                 "cannot restrict inter-container communication: bridge netfilter is not available "
                 "(modprobe br_netfilter)",
