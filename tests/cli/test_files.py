@@ -153,10 +153,47 @@ def test_credential_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found is not None and found["password"] == "for r"
 
 
-def test_broken_config_is_one_line(tmp_path: Path) -> None:
+def test_a_helper_keeps_tokens_by_their_name_and_the_file_says_which_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = tmp_path / "docker-credential-fake"
+    helper.write_text(f"#!/bin/sh\ncat >{tmp_path}/$1\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "config.json").write_text('{"credsStore": "fake"}')
+    assert not ConfigFile(str(tmp_path)).store("r", "me", "pw", "token")
+    assert json.loads((tmp_path / "store").read_text()) == {
+        "ServerURL": "r", "Username": "<token>", "Secret": "token"
+    }  # fmt: skip
+    assert json.loads((tmp_path / "config.json").read_text())["auths"] == {"r": {}}
+
+
+def test_a_missing_helper_stops_a_login_and_no_pull(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"credsStore": "no-such-helper"}')
+    config = ConfigFile(str(tmp_path))
+    assert config.auth("r") is None
+    with pytest.raises(Failure, match="Error saving credentials: error storing credentials - err: exec:"):
+        config.store("r", "u", "p", "")
+
+
+def test_dockers_own_directory_is_where_docker_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    config = ConfigFile(os.path.expanduser("~/.config/trine"))
+    assert config.path == str(tmp_path / "config.json")
+
+
+def test_a_broken_config_is_told_of_and_never_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(Failure, match="^Error loading config file: .*config.json: Expecting"):  # noqa: RUF043
-        ConfigFile(str(tmp_path)).auth("r")
+    config = ConfigFile(str(tmp_path))
+    assert config.auth("r") is None
+    assert capsys.readouterr().err.startswith(f"WARNING: Error parsing config file ({tmp_path}/config.json):")
+    with pytest.raises(Failure, match="Error loading config file: Expecting"):
+        config.store("r", "u", "p", "")
+    assert (tmp_path / "config.json").read_text() == "{"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """config.json: credentials by registry and preferences, in Docker's format.
 
-Read from our own directory first and from ~/.docker second, so that a login made with Docker serves here;
-written to ~/.docker as Docker does (atomically, mode 0600), unless --config or TRINE_CONFIG names another.
+Read from our own directory first and from Docker's second (DOCKER_CONFIG, ~/.docker), so that a login made
+with Docker serves here; written to the second as Docker does (atomically, mode 0600), unless --config or
+TRINE_CONFIG names another.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ class ConfigFile:
     """The configuration file in force."""
 
     def __init__(self, directory: str) -> None:
-        """Look in ``directory``, then in ~/.docker."""
+        """Look in ``directory``, then where Docker does."""
         self._own_path = os.path.join(directory, "config.json")
-        self._shared_path = os.path.join(os.path.expanduser("~"), ".docker", "config.json")
+        shared = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+        self._shared_path = os.path.join(shared, "config.json")
         default = os.path.join(os.path.expanduser("~"), ".config", "trine")
         self.path = self._shared_path if directory == default else self._own_path
 
@@ -47,14 +49,25 @@ class ConfigFile:
         try:
             found = json.loads(text) if text.strip() else {}
         except ValueError as error:
-            raise Failure(f"Error loading config file: {path}: {error}") from None
+            raise Failure(f"Error loading config file: {error}") from None
         return found if isinstance(found, dict) else {}
+
+    def _glance(self, path: str) -> dict[str, Any]:
+        """Return what a file holds; one that is not JSON is told of and taken for empty, as Docker does."""
+        try:
+            return self.read(path)
+        except Failure as failure:
+            import sys
+
+            text = str(failure).removeprefix("Error loading config file: ")
+            sys.stderr.write(f"WARNING: Error parsing config file ({path}): {text}\n")
+            return {}
 
     def value(self, key: str) -> Any:
         """Return a preference ("detachKeys", "psFormat", …), None when it is not set."""
         for path in (self._own_path, self._shared_path):
             if os.path.exists(path):
-                found = self.read(path).get(key)
+                found = self._glance(path).get(key)
                 if found is not None:
                     return found
         return None
@@ -64,7 +77,7 @@ class ConfigFile:
         for path in (self._own_path, self._shared_path):
             if not os.path.exists(path):
                 continue
-            found = self._auth_in(self.read(path), registry)
+            found = self._auth_in(self._glance(path), registry)
             if found:
                 return found
         return None
@@ -74,8 +87,8 @@ class ConfigFile:
         result: dict[str, dict[str, str]] = {}
         for path in (self._own_path, self._shared_path):
             if os.path.exists(path):
-                config = self.read(path)
-                for key in config.get("auths") or {}:
+                config = self._glance(path)
+                for key in [*(config.get("auths") or {}), *(config.get("credHelpers") or {})]:
                     found = self._auth_in(config, key)
                     if found and key not in result:
                         result[key] = found
@@ -84,7 +97,10 @@ class ConfigFile:
     def _auth_in(self, config: dict[str, Any], registry: str) -> dict[str, str] | None:
         helper = (config.get("credHelpers") or {}).get(registry) or config.get("credsStore")
         if helper:
-            found = _from_helper(str(helper), registry)
+            try:
+                found = _from_helper(str(helper), registry)
+            except Failure:
+                found = None  # as Docker: the registry says whether it can be done without
             if found:
                 return found
         auths = config.get("auths") or {}
@@ -118,8 +134,15 @@ class ConfigFile:
         if helper:
             import json
 
-            secret = json.dumps({"ServerURL": registry, "Username": username, "Secret": token or password})
-            _run_helper(str(helper), "store", secret)
+            user = "<token>" if token else username  # what a helper's entry with an identity token is called
+            secret = json.dumps({"ServerURL": registry, "Username": user, "Secret": token or password})
+            try:
+                _run_helper(str(helper), "store", secret)
+            except Failure as failure:
+                text = str(failure).replace("getting", "storing", 1)
+                raise Failure(f"Error saving credentials: {text}") from None
+            config.setdefault("auths", {})[registry] = {}
+            self._write(config)
             return False
         import base64
 

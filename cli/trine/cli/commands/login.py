@@ -61,7 +61,7 @@ def server_name(arguments: list[str]) -> str:
 
     if not arguments or arguments[0] in ("docker.io", "index.docker.io", "registry-1.docker.io", HUB):
         return HUB
-    return arguments[0].removeprefix("https://").removeprefix("http://").rstrip("/")
+    return arguments[0].removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
 def _asked(hub: bool, username: str, password: str) -> tuple[str, str]:
