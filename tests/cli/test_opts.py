@@ -354,6 +354,10 @@ def test_devices() -> None:
 
 def test_networks() -> None:
     assert networks.parse_network("web") == {"network": "web"}
+    more = networks.parse_network("name=web,link-local-ip=fe80::9,link-local-ip=169.254.1.1,gw-priority=-3")
+    assert (more["link_local_addresses"], more["gateway_priority"]) == (["fe80::9", "169.254.1.1"], -3)
+    with pytest.raises(ValueError, match="invalid gw-priority: high"):
+        networks.parse_network("name=web,gw-priority=high")
     found = networks.parse_network("name=web,alias=a,alias=b,ip=10.0.0.2")
     assert found == {"network": "web", "aliases": ["a", "b"], "ipv4_address": "10.0.0.2"}
     with pytest.raises(ValueError, match="invalid field key foo"):

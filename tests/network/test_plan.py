@@ -218,6 +218,8 @@ def test_the_default_gateway_is_dockers_choice() -> None:
     assert plan.gateway_endpoint([inside, b, a]) == a
     assert plan.gateway_endpoint([a, both]) == plan.gateway6_endpoint([a, both, six]) == both
     assert plan.gateway6_endpoint([a, six]) == six
+    asked = dataclasses.replace(b, gateway_priority=1)
+    assert plan.gateway_endpoint([a, both, asked, dataclasses.replace(a, gateway_priority=-1)]) == asked
     assert plan.gateway_endpoint([inside]) is plan.gateway6_endpoint([a]) is None
 
 

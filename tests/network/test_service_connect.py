@@ -63,6 +63,10 @@ def test_the_default_gateway_is_the_first_network_by_name(host: Rig) -> None:
     assert r.ping(host.pin("one"), r.OUTSIDE4)
     # A name that was an interface's once is nobody's again.
     assert connect(host, "one", "a").endpoint.interface_name == "eth3"
+    disconnect(host, "one", "b")
+    wish = pb.EndpointRequest(network="b", gateway_priority=7)
+    host.stub.CreateEndpoint(pb.CreateEndpointRequest(sandbox_id="one", endpoint=wish))
+    assert default_route(host, "one") == "default via 10.90.2.1 dev eth4"
     disconnect(host, "one", "a")
     disconnect(host, "one", "b")
     assert default_route(host, "one") == ""

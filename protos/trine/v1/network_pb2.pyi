@@ -605,6 +605,7 @@ class EndpointRequest(message.Message):
     LINKS_FIELD_NUMBER: builtins.int
     DRIVER_OPTIONS_FIELD_NUMBER: builtins.int
     LINK_LOCAL_ADDRESSES_FIELD_NUMBER: builtins.int
+    GATEWAY_PRIORITY_FIELD_NUMBER: builtins.int
     network: builtins.str
     """name or id"""
     ipv4_address: builtins.str
@@ -613,6 +614,8 @@ class EndpointRequest(message.Message):
     """fixed address, or empty"""
     mac_address: builtins.str
     """fixed, or empty: 02:42 + IPv4"""
+    gateway_priority: builtins.int
+    """the network with the highest has the default gateway"""
     @builtins.property
     def aliases(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """names DNS answers on that network"""
@@ -640,10 +643,11 @@ class EndpointRequest(message.Message):
         links: abc.Iterable[builtins.str] | None = ...,
         driver_options: abc.Mapping[builtins.str, builtins.str] | None = ...,
         link_local_addresses: abc.Iterable[builtins.str] | None = ...,
+        gateway_priority: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "driver_options", b"driver_options", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "link_local_addresses", b"link_local_addresses", "links", b"links", "mac_address", b"mac_address", "network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "driver_options", b"driver_options", "gateway_priority", b"gateway_priority", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "link_local_addresses", b"link_local_addresses", "links", b"links", "mac_address", b"mac_address", "network", b"network"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -691,6 +695,7 @@ class Endpoint(message.Message):
     LINKS_FIELD_NUMBER: builtins.int
     DRIVER_OPTIONS_FIELD_NUMBER: builtins.int
     LINK_LOCAL_ADDRESSES_FIELD_NUMBER: builtins.int
+    GATEWAY_PRIORITY_FIELD_NUMBER: builtins.int
     id: builtins.str
     """64 hex"""
     network_id: builtins.str
@@ -722,6 +727,8 @@ class Endpoint(message.Message):
     requested_ipv4_address: builtins.str
     """as asked"""
     requested_ipv6_address: builtins.str
+    """as asked"""
+    gateway_priority: builtins.int
     """as asked"""
     @builtins.property
     def aliases(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -762,10 +769,11 @@ class Endpoint(message.Message):
         links: abc.Iterable[builtins.str] | None = ...,
         driver_options: abc.Mapping[builtins.str, builtins.str] | None = ...,
         link_local_addresses: abc.Iterable[builtins.str] | None = ...,
+        gateway_priority: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "container_name", b"container_name", "driver_options", b"driver_options", "host_interface_name", b"host_interface_name", "id", b"id", "interface_name", b"interface_name", "ipv4_address", b"ipv4_address", "ipv4_gateway", b"ipv4_gateway", "ipv4_prefix_length", b"ipv4_prefix_length", "ipv6_address", b"ipv6_address", "ipv6_gateway", b"ipv6_gateway", "ipv6_prefix_length", b"ipv6_prefix_length", "link_local_addresses", b"link_local_addresses", "links", b"links", "mac_address", b"mac_address", "network_id", b"network_id", "network_name", b"network_name", "requested_ipv4_address", b"requested_ipv4_address", "requested_ipv6_address", b"requested_ipv6_address", "sandbox_id", b"sandbox_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "container_name", b"container_name", "driver_options", b"driver_options", "gateway_priority", b"gateway_priority", "host_interface_name", b"host_interface_name", "id", b"id", "interface_name", b"interface_name", "ipv4_address", b"ipv4_address", "ipv4_gateway", b"ipv4_gateway", "ipv4_prefix_length", b"ipv4_prefix_length", "ipv6_address", b"ipv6_address", "ipv6_gateway", b"ipv6_gateway", "ipv6_prefix_length", b"ipv6_prefix_length", "link_local_addresses", b"link_local_addresses", "links", b"links", "mac_address", b"mac_address", "network_id", b"network_id", "network_name", b"network_name", "requested_ipv4_address", b"requested_ipv4_address", "requested_ipv6_address", b"requested_ipv6_address", "sandbox_id", b"sandbox_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ def endpoint_wish(message: pb.EndpointRequest) -> EndpointWish:
         links=tuple(message.links),
         driver_options=dict(message.driver_options),
         link_local=tuple(message.link_local_addresses),
+        gateway_priority=message.gateway_priority,
     )
 
 
@@ -107,6 +108,7 @@ def endpoint_message(sandbox: Sandbox, endpoint: Endpoint, network_name: str = "
         links=endpoint.links,
         driver_options=endpoint.driver_options,
         link_local_addresses=endpoint.link_local,
+        gateway_priority=endpoint.gateway_priority,
     )
 
 

@@ -100,6 +100,7 @@ class Endpoint:
     links: tuple[str, ...] = ()
     driver_options: dict[str, str] = field(default_factory=dict)
     link_local: tuple[str, ...] = ()  # more addresses, of 169.254.0.0/16 or fe80::/10
+    gateway_priority: int = 0
 
 
 @dataclass(frozen=True)

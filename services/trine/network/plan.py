@@ -214,6 +214,7 @@ class EndpointWish:
     links: tuple[str, ...] = ()
     driver_options: Mapping[str, str] = field(default_factory=dict)
     link_local: tuple[str, ...] = ()
+    gateway_priority: int = 0
 
 
 def check_endpoint(wish: EndpointWish, network: Network) -> None:
@@ -333,6 +334,7 @@ def plan_endpoint(
         links=wish.links,
         driver_options=dict(wish.driver_options),
         link_local=wish.link_local,
+        gateway_priority=wish.gateway_priority,
     )
     if not network.is_bridge:
         return endpoint
@@ -379,7 +381,7 @@ def check_ports(ports: Sequence[Port]) -> None:
 def gateway_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
     """Return the endpoint whose gateway is the default route, as Docker chooses it.
 
-    Networks with gateways of both families come first, then the order of their names.
+    The highest priority comes first, then networks with gateways of both families, then names in order.
     """
     return min((e for e in endpoints if e.ipv4_gateway), key=_gateway_order, default=None)
 
@@ -389,5 +391,6 @@ def gateway6_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
     return min((e for e in endpoints if e.ipv6_gateway), key=_gateway_order, default=None)
 
 
-def _gateway_order(endpoint: Endpoint) -> tuple[bool, str]:
-    return not (endpoint.ipv4_gateway and endpoint.ipv6_gateway), endpoint.network_name
+def _gateway_order(endpoint: Endpoint) -> tuple[int, bool, str]:
+    both = bool(endpoint.ipv4_gateway and endpoint.ipv6_gateway)
+    return -endpoint.gateway_priority, not both, endpoint.network_name

@@ -44,6 +44,7 @@ def run(app: App, values: Values) -> int:
                 "ipv4_address": values["ip"],
                 "ipv6_address": values["ip6"],
                 "link_local_addresses": values["link-local-ip"],
+                "gateway_priority": values["gw-priority"],
                 "links": values["link"],
                 "driver_options": _options(values["driver-opt"]),
             },

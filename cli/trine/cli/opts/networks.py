@@ -28,6 +28,11 @@ def parse_network(text: str) -> dict[str, object]:
             found["ipv6_address"] = value
         elif name == "link-local-ip":
             found["link_local_addresses"] = [*_list(found.get("link_local_addresses")), value]
+        elif name == "gw-priority":
+            try:
+                found["gateway_priority"] = int(value)
+            except ValueError:
+                raise ValueError(f"invalid gw-priority: {value}") from None
         elif name == "mac-address":
             found["mac_address"] = value
         elif name == "driver-opt":
