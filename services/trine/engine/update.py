@@ -25,9 +25,13 @@ async def update_container(
 async def _update(core: Core, entry: Entry, request: container_pb2.UpdateContainerRequest) -> list[str]:
     if entry.removing or entry.status in (Status.REMOVING, Status.DEAD):
         raise ConflictError('Container is marked for removal and cannot be "update".')
-    warnings = await check_resources(core, request.resources)
+    now, asked = entry.config.resources, image_pb2.Resources()
+    asked.CopyFrom(request.resources)
+    if asked.memory_swap_bytes and not asked.memory_bytes:
+        asked.memory_bytes = now.memory_bytes  # a limit of both together: it means nothing alone
+    warnings = await check_resources(core, asked)
     try:
-        merged = merge_resources(entry.config.resources, request.resources)
+        merged = merge_resources(now, request.resources)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
             f"Cannot update container {entry.id}: {error.message}", reason=error.reason
@@ -39,10 +43,12 @@ async def _update(core: Core, entry: Entry, request: container_pb2.UpdateContain
             )
         check_policy(request.restart_policy, False)
     if has_process(entry.status) and request.resources != image_pb2.Resources():
+        if asked.memory_bytes:  # else the runtime would take twice the memory for both, as in a new container
+            asked.memory_swap_bytes = merged.memory_swap_bytes
         leaf = core.leaves.runtime
         answer = await leaf(
             leaf.stub.UpdateRuntimeContainer,
-            runtime_pb2.UpdateRuntimeContainerRequest(id=entry.id, resources=request.resources),
+            runtime_pb2.UpdateRuntimeContainerRequest(id=entry.id, resources=asked),
         )
         warnings.extend(answer.warnings)
     entry.config.resources.CopyFrom(merged)
