@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from engine.fakes import Stack, World, eventually
-from trine.kit.errors import EngineError, InternalError, from_rpc_error
+from trine.kit.errors import EngineError, InternalError, UnavailableError, from_rpc_error
 from trine.v1 import container_pb2 as c
 from trine.v1 import image_pb2, network_pb2, system_pb2, volume_pb2
 
@@ -264,6 +264,25 @@ def test_restart_policy_tries_and_gives_up(tmp_path: Path) -> None:
         await eventually(lambda: entry.status.value == "exited")
         await asyncio.sleep(0.05)
         assert entry.container.state.restart_count == 2 and entry.container.state.exit_code == 3
+
+    run(tmp_path, scenario)
+
+
+def test_a_restart_that_finds_a_service_away_is_tried_again(tmp_path: Path) -> None:
+    """Not the container's fault: it must not stay down for ever. Any other failure ends it, as in Docker."""
+
+    async def scenario(stack: Stack) -> None:
+        key = await create(stack, "web", restart_policy=c.RestartPolicy(name="always"))
+        await stack.containers.StartContainer(c.StartContainerRequest(container="web"))
+        entry = stack.engine._core.registry.find("web")
+        stack.faults.by_name["CreateSandbox"] = ("before", UnavailableError("away"))
+        stack.world.end(key, 3)
+        await eventually(lambda: "CreateSandbox" not in stack.faults.by_name)
+        await eventually(lambda: entry.status.value == "running")
+        stack.faults.by_name["CreateSandbox"] = ("before", InternalError("broken"))
+        stack.world.end(key, 3)
+        await eventually(lambda: entry.status.value == "exited")
+        assert entry.restart_task is None and entry.container.state.error == "broken"
 
     run(tmp_path, scenario)
 

@@ -107,6 +107,22 @@ def test_a_holder_that_hangs_is_replaced_at_start(rig: Rig) -> None:
         r.stop(server)
 
 
+def test_a_holder_that_hangs_is_replaced_by_who_needs_it(rig: Rig) -> None:
+    """A container with a port starts and goes all the same, after a deadline."""
+    rig.start()
+    servers = furnish(rig)
+    first = rig.holder_pid()
+    os.kill(first, signal.SIGSTOP)
+    late = rig.sandbox(
+        "late", "app", ports=[pb.PortMapping(container_port=80, host_port=9099, protocol="tcp")]
+    )
+    assert late.ports[0].host_port == 9099
+    check(rig)
+    assert rig.holder_pid() != first
+    for server in servers:
+        r.stop(server)
+
+
 def test_both_killed(rig: Rig) -> None:
     rig.start()
     servers = furnish(rig)

@@ -12,7 +12,7 @@ from trine.engine.removal import remove_now
 from trine.engine.restart_policy import Policy, next_delay, wants_restart
 from trine.engine.start import run_entry
 from trine.engine.states import Event, Status, after, has_process
-from trine.kit.errors import EngineError
+from trine.kit.errors import DeadlineExceededError, EngineError, UnavailableError
 from trine.v1 import runtime_pb2
 
 
@@ -106,5 +106,17 @@ async def restart_later(core: Core, entry: Entry) -> None:
             await run_entry(core, entry)
         except EngineError as error:
             core.log.warning("restart failed", container=entry.id[:12], error=error.message)
+            try_again(core, entry, error)
             return
     # run_entry cleared exit code and error; the count stays.
+
+
+def try_again(core: Core, entry: Entry, error: EngineError) -> None:
+    """Plan one more start where a service was away: that is not the container's fault. Holds the lock."""
+    away = isinstance(error, UnavailableError | DeadlineExceededError)
+    if not away or entry.status is not Status.EXITED or entry.removing or core.closing:
+        return
+    entry.status = Status.RESTARTING
+    entry.restart_delay_seconds = next_delay(entry.restart_delay_seconds, 0)
+    core.save(entry)
+    entry.restart_task = core.spawn(restart_later(core, entry), f"restart {entry.id[:12]}")

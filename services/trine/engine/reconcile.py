@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from trine.engine import health
 from trine.engine.build_step import scratch_directory
 from trine.engine.core import Core
-from trine.engine.exits import policy_of, record_exit, restart_later
+from trine.engine.exits import policy_of, record_exit, restart_later, try_again
 from trine.engine.facts import forget_facts
 from trine.engine.prepare import delete_runtime, delete_sandbox, settled, teardown
 from trine.engine.registry import Entry, Registry, load_private
@@ -270,6 +270,7 @@ def _apply_policies(core: Core) -> None:
                 await run_entry(core, entry)
             except EngineError as error:
                 core.log.warning("not started again", container=entry.id[:12], error=error.message)
+                try_again(core, entry, error)
 
     for entry in core.registry:
         state = entry.container.state

@@ -22,6 +22,7 @@ from trine.network.model import Endpoint, Network, Port, Sandbox
 _SCRIPT = Path(__file__).with_name("holder.py")
 _VERSION = 2
 _HELLO_SECONDS = 5.0
+_ANSWER_SECONDS = 15.0  # holding thousands of ports takes under one
 
 
 class PortHolder:
@@ -158,8 +159,14 @@ class PortHolder:
         content = json.dumps(request).encode()
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
-        self._writer.write(struct.pack(">I", len(content)) + content)
-        return await asyncio.shield(answer)
+        writer = self._writer
+        writer.write(struct.pack(">I", len(content)) + content)
+        try:
+            return await asyncio.wait_for(asyncio.shield(answer), _ANSWER_SECONDS)
+        except TimeoutError:
+            if self._writer is writer:
+                await self._end_hung(writer)
+            raise UnavailableError("the port holder ended", reason="PORT_HOLDER") from None
 
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request; a holder that dies meanwhile is replaced and asked again, once."""

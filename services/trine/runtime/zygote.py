@@ -65,7 +65,10 @@ def main() -> NoReturn:
     rehearsal.rehearse(found)
     gc.collect()
     gc.freeze()
-    packets.send(channel, {"event": "ready"})
+    try:
+        packets.send(channel, {"event": "ready"})
+    except OSError:
+        os._exit(0)  # the service died while we started
     while True:
         try:
             message, descriptors = packets.receive(channel)
