@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,6 +84,10 @@ def test_install_starts_it_now_and_at_each_boot(machine: Machine) -> None:
     assert machine.must("systemctl", "is-active", "trined", "trine") == "active\nactive\n"
     assert machine.must("systemctl", "is-enabled", "trined") == "enabled\n"
     assert "Hello from Trine!" in machine.must("trine", "run", "hello-world")
+    stamp = re.search(
+        r"^Trine version [\d.]+, build ([0-9a-f]{7,})$", machine.must("trine", "--version"), re.M
+    )
+    assert stamp and machine.must("trine", "version").count(stamp[1]) == 2  # client and server
     assert machine.must("stat", "-c", "%a %U:%G", "/run/trine/trine.sock") == "660 root:trine\n"
     assert complaints(machine) == []
 

@@ -1,4 +1,4 @@
-"""From which commit this client was built, and when; a packager may write it here."""
+"""From which commit this client was built, and when: a wheel has it (tools/stamp.py), sources do not."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from trine.engine.facts import network_facts, runtime_facts
 from trine.engine.listing import summary
 from trine.engine.states import Status
 from trine.engine.usage_of_volumes import users
+from trine.kit import build_stamp
 from trine.kit.errors import EngineError
 from trine.kit.version import VERSION
 from trine.v1 import image_pb2, system_pb2, volume_pb2
@@ -30,8 +31,8 @@ async def get_version(core: Core) -> system_pb2.GetVersionResponse:
         api_version="v1",
         minimum_api_version="v1",
         python_version=platform.python_version(),
-        git_commit=os.environ.get("TRINE_GIT_COMMIT", "unknown"),
-        build_time=os.environ.get("TRINE_BUILD_TIME", "unknown"),
+        git_commit=build_stamp.COMMIT,
+        build_time=build_stamp.TIME,
         os="linux",
         architecture=_ARCHITECTURES.get(machine, machine),
         kernel_version=facts.kernel_version or platform.release(),
