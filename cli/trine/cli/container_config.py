@@ -48,17 +48,12 @@ def config_of(values: Values) -> dict[str, Any]:
 def _files(values: Values, name: str, *, lookup: bool) -> list[str]:
     if not values.changed(name):
         return []
-    from trine.cli.opts.env import read_file
+    from trine.cli.opts.env import read_files
 
-    lines: list[str] = []
-    for path in values[name]:
-        try:
-            lines += read_file(path, lookup=lookup)
-        except OSError as error:
-            raise ConfigError(f"open {path}: {(error.strerror or '').lower()}") from None
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-    return lines
+    try:
+        return read_files(values[name], lookup=lookup)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _process(values: Values, config: dict[str, Any]) -> None:

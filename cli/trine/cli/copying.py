@@ -212,7 +212,7 @@ def to_container(app: App, path: str, container: str, target: str, *, follow: bo
         into, name = target, "" if folder and _wants_content(path) else base
     elif found is not None:
         if folder:
-            raise Failure(f'cannot copy a directory to the file "{target}"')
+            raise Failure("cannot copy directory")
         if _asserts_directory(target):
             raise Failure("not a directory")
         into, name = posixpath.dirname(target) or "/", posixpath.basename(target)

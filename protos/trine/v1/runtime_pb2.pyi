@@ -34,6 +34,8 @@ class _MountKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_MountKind.Va
     """a host path"""
     MOUNT_KIND_TMPFS: _MountKind.ValueType  # 2
     """a fresh tmpfs"""
+    MOUNT_KIND_FILESYSTEM: _MountKind.ValueType  # 3
+    """a device or a server's share, of a type the kernel knows"""
 
 class MountKind(_MountKind, metaclass=_MountKindEnumTypeWrapper): ...
 
@@ -42,6 +44,8 @@ MOUNT_KIND_BIND: MountKind.ValueType  # 1
 """a host path"""
 MOUNT_KIND_TMPFS: MountKind.ValueType  # 2
 """a fresh tmpfs"""
+MOUNT_KIND_FILESYSTEM: MountKind.ValueType  # 3
+"""a device or a server's share, of a type the kernel knows"""
 
 class _RuntimeState:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -223,10 +227,11 @@ class MountSpec(message.Message):
     OPTIONS_FIELD_NUMBER: builtins.int
     COPY_UP_FIELD_NUMBER: builtins.int
     NON_RECURSIVE_FIELD_NUMBER: builtins.int
+    FILESYSTEM_TYPE_FIELD_NUMBER: builtins.int
     kind: MountKind.ValueType
     """what to mount"""
     source: builtins.str
-    """host path for BIND"""
+    """host path for BIND, device or share for FILESYSTEM"""
     target: builtins.str
     """absolute in the container, made when missing"""
     read_only: builtins.bool
@@ -241,6 +246,8 @@ class MountSpec(message.Message):
     """fill an empty source from what the image has at target, before the mount"""
     non_recursive: builtins.bool
     """bind without submounts"""
+    filesystem_type: builtins.str
+    """FILESYSTEM only: "ext4", "nfs" """
     @builtins.property
     def options(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """further mount options, "noexec", "size=64m", "uid=1000" """
@@ -258,10 +265,11 @@ class MountSpec(message.Message):
         options: abc.Iterable[builtins.str] | None = ...,
         copy_up: builtins.bool = ...,
         non_recursive: builtins.bool = ...,
+        filesystem_type: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["copy_up", b"copy_up", "kind", b"kind", "non_recursive", b"non_recursive", "options", b"options", "propagation", b"propagation", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_size_bytes", b"tmpfs_size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["copy_up", b"copy_up", "filesystem_type", b"filesystem_type", "kind", b"kind", "non_recursive", b"non_recursive", "options", b"options", "propagation", b"propagation", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_size_bytes", b"tmpfs_size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

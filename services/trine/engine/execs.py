@@ -100,6 +100,11 @@ async def start_exec(core: Core, request: container_pb2.StartExecRequest) -> con
     core.events.container(entry.container, f"exec_start: {command}", execID=execution.id)
     leaf = core.leaves.runtime
     try:
+        if execution.request.working_dir and not execution.request.working_dir.startswith("/"):
+            raise InvalidArgumentError(
+                "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown",
+                reason="BAD_WORKING_DIRECTORY",
+            )
         answer = await leaf(
             leaf.stub.StartProcess,
             runtime_pb2.StartProcessRequest(container_id=entry.id, exec_id=execution.id),

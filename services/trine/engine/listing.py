@@ -277,6 +277,7 @@ async def prune_containers(
             continue
         response.ids.append(entry.id)
         response.reclaimed_bytes += max(0, size)
+    core.events.publish("container", "prune", "", {"reclaimed": str(response.reclaimed_bytes)})
     return response
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trine.engine.registry import Entry, Registry
@@ -215,6 +216,11 @@ def runtime_mounts(entry: Entry, volumes: dict[str, volume_pb2.Volume]) -> list[
     return sorted(specs, key=lambda spec: spec.target.count("/"))
 
 
+def is_bind_volume(options: Mapping[str, str]) -> bool:
+    """Tell whether a volume's options name a directory of the host (type=none,o=bind)."""
+    return options.get("type", "") in ("none", "bind") or "bind" in options.get("o", "").split(",")
+
+
 def _volume_mount(
     entry: Entry,
     point: container_pb2.MountPoint,
@@ -232,13 +238,15 @@ def _volume_mount(
     )
     if not options:
         return spec
-    if options.get("type") == "tmpfs":
-        spec.kind = runtime_pb2.MOUNT_KIND_TMPFS
-        spec.source = ""
-        spec.copy_up = False
-        spec.options[:] = words
+    if is_bind_volume(options):
+        # The directory itself, without a mount on the host in between.
+        spec.source = options.get("device", "")
+        spec.read_only = spec.read_only or "ro" in words
         return spec
-    # type=none,o=bind: the directory itself, without a mount on the host in between.
+    # Anything else, tmpfs too, the kernel mounts in the container: nothing of ours is mounted on the host.
+    spec.kind = runtime_pb2.MOUNT_KIND_FILESYSTEM
+    spec.filesystem_type = options["type"]
     spec.source = options.get("device", "")
-    spec.read_only = spec.read_only or "ro" in words
+    spec.options[:] = words
+    spec.copy_up = False
     return spec

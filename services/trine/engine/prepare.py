@@ -15,7 +15,7 @@ from trine.engine.core import Core
 from trine.engine.facts import network_facts
 from trine.engine.hosts import compose_hosts, hostname_file
 from trine.engine.links import linked, tell_linked
-from trine.engine.mounts import runtime_mounts
+from trine.engine.mounts import is_bind_volume, runtime_mounts
 from trine.engine.propagation import parse_mounts, propagation_problem
 from trine.engine.registry import Entry, Prepared
 from trine.engine.runtime_spec import runtime_request, volume_map
@@ -71,6 +71,7 @@ async def prepare(core: Core, entry: Entry) -> Prepared:
     entry.prepared = Prepared(network.sandbox, answer.process_id, [*network.warnings, *answer.warnings])
     for endpoint in network.sandbox.endpoints:
         tell_network(core, "connect", endpoint, entry.id)
+    tell_volumes(core, entry, "mount")
     await tell_linked(core, entry)
     entry.prepared.timer = asyncio.get_running_loop().call_later(
         core.settings.prepare_timeout_seconds,
@@ -115,6 +116,8 @@ async def teardown(core: Core, entry: Entry, keep_data: bool) -> None:
             core.log.warning("left for reconcile", container=entry.id[:12], error=str(result))
     for endpoint in endpoints:
         tell_network(core, "disconnect", endpoint, entry.id)
+    if endpoints or container_of(entry.config.network_mode):
+        tell_volumes(core, entry, "unmount")
 
 
 async def delete_runtime(core: Core, container_id: str, keep_data: bool) -> None:
@@ -141,6 +144,23 @@ def tell_network(core: Core, action: str, endpoint: network_pb2.Endpoint, contai
         endpoint.network_id,
         {"container": container_id, "name": endpoint.network_name, "type": kind},
     )
+
+
+def tell_volumes(core: Core, entry: Entry, action: str) -> None:
+    """Tell that a container began or ceased to use its volumes."""
+    for point in entry.container.mounts:
+        if point.type != "volume":
+            continue
+        attributes = {"container": entry.id, "driver": "local"}
+        if action == "mount":
+            attributes.update(
+                {
+                    "destination": point.destination,
+                    "propagation": point.propagation,
+                    "read/write": "true" if point.writable else "false",
+                }
+            )
+        core.events.publish("volume", action, point.name, attributes)
 
 
 def _check_shares(core: Core, entry: Entry) -> None:
@@ -213,16 +233,17 @@ def _check_propagation(entry: Entry) -> None:
 
 
 def _check_volumes(core: Core, entry: Entry) -> None:
-    """Refuse when the device of a volume that is a bind is not there."""
+    """Refuse when the directory or device a volume stands for is not there."""
     for point in entry.container.mounts:
         volume = core.volumes.get(point.name) if point.type == "volume" else None
         if volume is None or volume.options.get("type", "") in ("", "tmpfs"):
             continue
         device = volume.options["device"]
-        if not os.path.lexists(device):
+        if device.startswith("/") and not os.path.lexists(device):
+            flags = ", flags: 0x1000" if is_bind_volume(volume.options) else ""
             raise InvalidArgumentError(
                 f"error while mounting volume '{volume.mountpoint}': failed to mount local volume: mount "
-                f"{device}:{volume.mountpoint}, flags: 0x1000: no such file or directory",
+                f"{device}:{volume.mountpoint}{flags}: no such file or directory",
                 reason="INVALID_MOUNT",
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from trine.engine.core import Core
-from trine.engine.prepare import delete_runtime, delete_sandbox, settled, tell_network
+from trine.engine.prepare import delete_runtime, delete_sandbox, settled, tell_network, tell_volumes
 from trine.engine.registry import Entry
 from trine.engine.states import Event, after
 from trine.engine.usage_of_volumes import discard_volume
@@ -35,6 +35,8 @@ async def remove_now(core: Core, entry: Entry, volumes: bool) -> None:
         raise
     for endpoint in entry.container.sandbox.endpoints:
         tell_network(core, "disconnect", endpoint, entry.id)
+    if entry.container.sandbox.endpoints:
+        tell_volumes(core, entry, "unmount")
     core.registry.remove(entry)
     core.store.delete("container", entry.id)
     for exec_id in [key for key, value in core.execs.items() if value.container_id == entry.id]:

@@ -56,11 +56,12 @@ def check_options(name: str, options: Mapping[str, str]) -> None:
     kind = options.get("type", "")
     if options and not kind:
         raise InvalidArgumentError(f"create {name}: missing type in volume options", reason="INVALID_OPTION")
-    is_bind = kind in ("none", "bind") and "bind" in options.get("o", "").split(",")
-    if options and kind != "tmpfs" and not is_bind:
-        # Others would have to be mounted on the host; nothing of ours is (docs/engine.md).
+    is_bind = kind in ("none", "bind") or "bind" in options.get("o", "").split(",")
+    if options.get("device", "").startswith("/dev/") and not is_bind:
+        # Volumes are mounted by the container's init, whose device rules forbid to open a disk.
         raise InvalidArgumentError(
-            f"create {name}: the local driver mounts type=tmpfs, or type=none with o=bind, not type={kind}",
+            f"create {name}: block devices are not mounted for a container: mount {options['device']} on the "
+            "host and use type=none, o=bind",
             reason="INVALID_OPTION",
         )
 

@@ -70,6 +70,8 @@ async def prune_volumes(
     for volume in core.volumes.all():
         if users(core, volume.name) or not filters.match_labels(volume.labels):
             continue
+        if volume.options:
+            continue  # as Docker: what it stands for is elsewhere, and the way there would be lost
         if filters.refuse_labels(volume.labels):
             continue
         size = await core.volumes.usage(volume)
@@ -80,4 +82,5 @@ async def prune_volumes(
             continue
         response.names.append(volume.name)
         response.reclaimed_bytes += max(0, size)
+    core.events.publish("volume", "prune", "", {"reclaimed": str(response.reclaimed_bytes)})
     return response

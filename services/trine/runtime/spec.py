@@ -439,6 +439,13 @@ def _user_mount(mount: runtime_pb2.MountSpec) -> dict[str, Any]:
             "source": "tmpfs",
             "options": _last_word(options),
         }
+    if mount.kind == 3:  # MOUNT_KIND_FILESYSTEM
+        return {
+            "destination": target,
+            "type": mount.filesystem_type,
+            "source": mount.source,
+            "options": _last_word([*mount.options, *read_only]),
+        }
     bind = "bind" if mount.non_recursive else "rbind"
     return {
         "destination": target,

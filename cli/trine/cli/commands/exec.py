@@ -109,17 +109,12 @@ def _start(app: App, identifier: str, *, detach: bool) -> None:
 
 
 def _environment(values: Values) -> list[str]:
+    if not values.changed("env-file"):
+        return list(values["env"])
     from trine.cli.failure import Failure
+    from trine.cli.opts.env import read_files
 
-    lines: list[str] = []
-    if values.changed("env-file"):
-        from trine.cli.opts.env import read_file
-
-        for path in values["env-file"]:
-            try:
-                lines += read_file(path, lookup=True)
-            except OSError as error:
-                raise Failure(f"open {path}: {(error.strerror or '').lower()}") from None
-            except ValueError as error:
-                raise Failure(str(error)) from None
-    return [*lines, *values["env"]]
+    try:
+        return [*read_files(values["env-file"], lookup=True), *values["env"]]
+    except ValueError as error:
+        raise Failure(str(error)) from None

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def check_env(text: str) -> str:
     """Return NAME=VALUE; a bare NAME gets this process's value, or stays bare. Raises ValueError."""
@@ -46,8 +50,19 @@ def read_file(path: str, *, lookup: bool) -> list[str]:
             raise ValueError(f"invalid env file ({path}): variable '{name}' contains whitespaces")
         if equals:
             lines.append(f"{name}={value}")
-        elif not lookup:
-            lines.append(name)
-        elif name in os.environ:
+        elif lookup and name in os.environ:  # a bare name in a file of labels is no label
             lines.append(f"{name}={os.environ[name]}")
+    return lines
+
+
+def read_files(paths: Sequence[str], *, lookup: bool) -> list[str]:
+    """Return the lines of several files; raises ValueError, also for one that cannot be read."""
+    lines: list[str] = []
+    for path in paths:
+        try:
+            lines += read_file(path, lookup=lookup)
+        except IsADirectoryError:  # Docker calls a label file so too
+            raise ValueError(f"invalid env file ({path}): read {path}: is a directory") from None
+        except OSError as error:
+            raise ValueError(f"open {path}: {(error.strerror or '').lower()}") from None
     return lines

@@ -164,6 +164,8 @@ def parse_volume(text: str) -> tuple[dict[str, Any], str]:
         mount.update(type="volume", target=_target(text, parts[0], "volume"))
         return mount, ""
     source, target = parts[0], parts[1]
+    if len(parts) == 2 and target and all(_mode_group(word, "bind") for word in target.split(",")):
+        raise DaemonText(f"invalid volume specification: '{text}'")  # a mode where the target belongs
     if source.startswith("."):
         source = os.path.abspath(source)
     kind = "bind" if source.startswith("/") else "volume"
