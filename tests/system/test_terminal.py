@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from support.stack import Stack
 
 CTRL_C, CTRL_D, CTRL_P, CTRL_Q, CTRL_Z = "\x03", "\x04", "\x10", "\x11", "\x1a"
+
+LONG = "sh -c 'echo st''arted; exec sleep 1000'\n"  # its echo does not say "started"
 
 
 def start_shell(stack: Stack, name: str) -> None:
@@ -41,18 +41,9 @@ def test_attach_type_detach_attach_again_exit(stack: Stack) -> None:
 
 
 def test_a_single_ctrl_p_passes_on(stack: Stack) -> None:
-    stack.must(
-        "run",
-        "-dit",
-        "--name",
-        "keys",
-        "busybox",
-        "sh",
-        "-c",
-        "stty raw -echo; echo go; od -c -N 3 | head -1; read x",
-    )
-    with stack.terminal("attach", "keys") as terminal:
-        time.sleep(0.3)
+    script = "stty raw -echo; echo go; od -c -N 3 | head -1; read x"
+    with stack.terminal("run", "--rm", "-it", "busybox", "sh", "-c", script) as terminal:
+        terminal.expect("go")
         terminal.send("a" + CTRL_P)
         terminal.send("b")
         terminal.expect("a 020   b")
@@ -63,8 +54,8 @@ def test_ctrl_c_reaches_the_process(stack: Stack) -> None:
     with stack.terminal("attach", "intr") as terminal:
         terminal.send("\n")
         terminal.expect("<root>")
-        terminal.send("sleep 1000\n")
-        time.sleep(0.5)
+        terminal.send(LONG)
+        terminal.expect("started")
         terminal.send(CTRL_C)
         terminal.expect("<root>")
         terminal.send("echo status $?\n")
@@ -74,16 +65,13 @@ def test_ctrl_c_reaches_the_process(stack: Stack) -> None:
 def test_job_control_works(stack: Stack) -> None:
     with stack.terminal("run", "--rm", "-it", "-e", "PS1=<\\u>", "debian", "bash", "--norc") as terminal:
         terminal.expect("<root>", 30)
-        terminal.send("sleep 1000\n")
-        time.sleep(0.5)
+        terminal.send(LONG)
+        terminal.expect("started")
         terminal.send(CTRL_Z)
         terminal.expect("Stopped")
-        terminal.send("jobs; kill %1; exit 3\n")
+        # fg waits for its end: bash says once that there are stopped jobs, and does not exit.
+        terminal.send("jobs; kill %1; fg; exit 3\n")
         terminal.expect("sleep 1000")
-        # bash says once that there are stopped jobs unless they are gone.
-        time.sleep(0.3)
-        if terminal.process.poll() is None:
-            terminal.send("exit 3\n")
         assert terminal.wait() == 3
         assert "no job control" not in terminal.text
 
@@ -93,9 +81,8 @@ def test_the_window_size_follows(stack: Stack) -> None:
         terminal.send("stty size\n")
         terminal.expect("33 111")
         terminal.resize(44, 99)
-        time.sleep(0.5)
-        terminal.send("stty size\n")
-        terminal.expect("44 99")
+        terminal.send("until stty size | grep '44 99'; do :; done\n")
+        terminal.expect("\n44 99")
         terminal.send("exit\n")
         assert terminal.wait() == 0
 
@@ -173,7 +160,8 @@ def test_bad_detach_keys_are_refused_before_anything_is_made(stack: Stack) -> No
 def test_two_clients_see_the_same_output(stack: Stack) -> None:
     start_shell(stack, "shared")
     with stack.terminal("attach", "shared") as one, stack.terminal("attach", "shared") as two:
-        time.sleep(0.3)
+        one.expect("<root>")
+        two.expect("<root>")  # painted again for it: it is attached
         one.send("echo for''both\n")
         one.expect("forboth")
         two.expect("forboth")

@@ -1756,20 +1756,16 @@ class StartExecRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     EXEC_ID_FIELD_NUMBER: builtins.int
-    DETACH_FIELD_NUMBER: builtins.int
     exec_id: builtins.str
     """64 hex"""
-    detach: builtins.bool
-    """-d"""
     def __init__(
         self,
         *,
         exec_id: builtins.str = ...,
-        detach: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["detach", b"detach", "exec_id", b"exec_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["exec_id", b"exec_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

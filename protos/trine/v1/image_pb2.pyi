@@ -2122,14 +2122,11 @@ class GetImageDiskUsageResponse(message.Message):
 
     IMAGES_FIELD_NUMBER: builtins.int
     LAYERS_SIZE_BYTES_FIELD_NUMBER: builtins.int
-    CONTENT_SIZE_BYTES_FIELD_NUMBER: builtins.int
     SNAPSHOTS_FIELD_NUMBER: builtins.int
     BUILD_CACHE_SIZE_BYTES_FIELD_NUMBER: builtins.int
     BUILD_CACHE_ENTRIES_FIELD_NUMBER: builtins.int
     layers_size_bytes: builtins.int
     """unpacked layers, each counted once"""
-    content_size_bytes: builtins.int
-    """compressed blobs"""
     build_cache_size_bytes: builtins.int
     """only in the build cache"""
     build_cache_entries: builtins.int
@@ -2147,14 +2144,13 @@ class GetImageDiskUsageResponse(message.Message):
         *,
         images: abc.Iterable[Image] | None = ...,
         layers_size_bytes: builtins.int = ...,
-        content_size_bytes: builtins.int = ...,
         snapshots: abc.Iterable[SnapshotUsage] | None = ...,
         build_cache_size_bytes: builtins.int = ...,
         build_cache_entries: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["build_cache_entries", b"build_cache_entries", "build_cache_size_bytes", b"build_cache_size_bytes", "content_size_bytes", b"content_size_bytes", "images", b"images", "layers_size_bytes", b"layers_size_bytes", "snapshots", b"snapshots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["build_cache_entries", b"build_cache_entries", "build_cache_size_bytes", b"build_cache_size_bytes", "images", b"images", "layers_size_bytes", b"layers_size_bytes", "snapshots", b"snapshots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

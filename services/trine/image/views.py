@@ -221,10 +221,7 @@ def disk_usage(store: ImageStore) -> pb.GetImageDiskUsageResponse:
     for image in images:
         for diff_id in set(image.diff_ids):
             count[diff_id] = count.get(diff_id, 0) + 1
-    response = pb.GetImageDiskUsageResponse(
-        layers_size_bytes=sum(layer.size for layer in layers.values()),
-        content_size_bytes=sum(blob.size for blob in store.catalog.blobs()),
-    )
+    response = pb.GetImageDiskUsageResponse(layers_size_bytes=sum(layer.size for layer in layers.values()))
     for image in images:
         message = convert.image_message(image)
         shared = {diff_id for diff_id in image.diff_ids if count[diff_id] > 1}

@@ -100,7 +100,7 @@ def _start(app: App, identifier: str, *, detach: bool) -> None:
     from trine.cli.failure import Failure
 
     try:
-        app.client.call("ContainerService.StartExec", {"exec_id": identifier, "detach": detach})
+        app.client.call("ContainerService.StartExec", {"exec_id": identifier})
     except DaemonError as error:
         if detach or error.code in ("NOT_FOUND", "FAILED_PRECONDITION", "UNAVAILABLE"):
             raise
