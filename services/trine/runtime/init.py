@@ -164,6 +164,8 @@ def build(config: dict[str, Any], sync: socket.socket, step: Callable[[str], Non
         rootfs.mount_one(root, entry, shared_shm)
     if not _user_owns_dev(entries):
         rootfs.make_devices(root, linux.get("devices") or [])
+    if "managed_files" in private:  # a container of the engine's, not a bundle of someone else's
+        rootfs.leave_mark(root)
     slave = -1
     if config["process"].get("terminal"):
         master, slave = rootfs.open_terminal(root)

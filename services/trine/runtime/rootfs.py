@@ -271,6 +271,14 @@ def _ordinary_directory(root: int, path: str, kind: str) -> int:
         raise
 
 
+def leave_mark(root: int) -> None:
+    """Make /.dockerenv, empty: programs look for it to know that they are in a container."""
+    try:
+        os.close(openat2.make_file(root, "/.dockerenv", 0o755))
+    except OSError:
+        pass  # a root that cannot be written to, or an image with something else there
+
+
 def make_devices(root: int, entries: list[dict[str, Any]]) -> None:
     """Make the default device nodes and links in /dev, and ``entries`` (OCI linux.devices).
 
