@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from trine.v1.schema import MESSAGES, METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {p: p.relative_to(base) for base in (ROOT / "services", ROOT / "cli") for p in base.rglob("*.py")}
@@ -133,6 +134,13 @@ def test_every_function_is_used() -> None:
         and not node.name.startswith("__")
     ]
     assert not unused, f"used nowhere: {unused}"
+
+
+def test_every_rpc_is_served_and_every_field_used() -> None:
+    words = {word for path in SOURCES for word in re.findall(r"\w+", path.read_text())}
+    unserved = [name for name in METHODS if name.split(".")[1] not in words]
+    unused = [f"{name}.{row[1]}" for name, rows in MESSAGES.items() for row in rows if row[1] not in words]
+    assert not unserved + unused, "serve it, use it, or take it away and reserve its number"
 
 
 def test_pages_name_files_that_are_there() -> None:
