@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from trine.v1.schema import MESSAGES, METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
