@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 
 from trine.engine.core import Core
@@ -13,6 +14,7 @@ from trine.kit.errors import ConflictError, EngineError, InvalidArgumentError, N
 from trine.v1 import container_pb2, runtime_pb2
 
 _CANNOT_EXECUTE = 126  # as Docker, whatever the reason
+_UNKNOWN_EXIT_CODE = 255  # it ended, and nobody knows any more how
 _KEPT_ENDED = 200  # of all containers; older ones are forgotten
 _PATIENCE_SECONDS = 30.0
 
@@ -113,6 +115,10 @@ async def start_exec(core: Core, request: container_pb2.StartExecRequest) -> con
         exec_ended(core, entry, execution, _CANNOT_EXECUTE)
         raise
     execution.process_id = answer.process_id
+    if not execution.ended.is_set():
+        # Not waited for: a kill within the next commit loses the id, never the process.
+        entry.private.execs[execution.id] = base64.b64encode(execution.request.SerializeToString()).decode()
+        core.save(entry)
     return container_pb2.StartExecResponse()
 
 
@@ -126,7 +132,37 @@ def exec_ended(core: Core, entry: Entry, execution: Exec, exit_code: int) -> Non
     execution.ended.set()
     if execution.id in entry.container.exec_ids:
         entry.container.exec_ids.remove(execution.id)
+    if entry.private.execs.pop(execution.id, None) is not None:
+        core.save(entry)
     core.events.container(entry.container, "exec_die", execID=execution.id, exitCode=str(exit_code))
+
+
+def load_execs(core: Core, entry: Entry) -> None:
+    """Know again what ran in a container when the engine ended; ``settle_execs`` asks what became of it."""
+    entry.container.exec_ids[:] = list(entry.private.execs)
+    for exec_id, encoded in entry.private.execs.items():
+        request = container_pb2.CreateExecRequest.FromString(base64.b64decode(encoded))
+        core.execs[exec_id] = Exec(exec_id, entry.id, request, started=True, running=True)
+
+
+async def settle_execs(core: Core) -> None:
+    """Ask the runtime about execs of an earlier engine; the end of those that ended meanwhile is recorded."""
+    leaf = core.leaves.runtime
+    for execution in list(core.execs.values()):
+        entry = core.registry.get(execution.container_id)
+        if entry is None or execution.ended.is_set() or execution.id not in entry.private.execs:
+            continue
+        try:
+            answer = await leaf(
+                leaf.stub.GetProcess,
+                runtime_pb2.GetProcessRequest(container_id=entry.id, exec_id=execution.id),
+            )
+        except NotFoundError:
+            exec_ended(core, entry, execution, _UNKNOWN_EXIT_CODE)
+            continue
+        execution.process_id = answer.process.process_id
+        if not answer.process.running:
+            exec_ended(core, entry, execution, answer.process.exit_code)
 
 
 async def get_exec(core: Core, request: container_pb2.GetExecRequest) -> container_pb2.GetExecResponse:

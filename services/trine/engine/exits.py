@@ -46,6 +46,7 @@ async def record_exit(core: Core, entry: Entry, ended: runtime_pb2.RuntimeContai
     state.oom_killed = ended.oom_killed
     state.process_id = 0
     state.error = ended.error
+    entry.private.execs.clear()
     for execution in core.execs.values():
         if execution.container_id == entry.id and execution.running:
             execution.running = False

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from trine.engine import health
 from trine.engine.build_step import scratch_directory
 from trine.engine.core import Core
+from trine.engine.execs import load_execs, settle_execs
 from trine.engine.exits import policy_of, record_exit, restart_later, try_again
 from trine.engine.facts import forget_facts
 from trine.engine.prepare import delete_runtime, delete_sandbox, settled, teardown
@@ -35,8 +36,9 @@ def load_records(core: Core) -> None:
     shutil.rmtree(scratch_directory(core), ignore_errors=True)  # of builds that ended with the engine
     for _, record, private in core.store.load("container"):
         container = container_pb2.Container.FromString(record)
-        del container.exec_ids[:]  # execs are not kept
-        core.registry.add(Entry(container, load_private(private)))
+        entry = Entry(container, load_private(private))
+        load_execs(core, entry)
+        core.registry.add(entry)
 
 
 async def recover(core: Core) -> None:
@@ -51,6 +53,7 @@ async def recover(core: Core) -> None:
     core.recovered.set()
     if boot:
         core.booted = True
+        await settle_execs(core)
         _apply_policies(core)
 
 

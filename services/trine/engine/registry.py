@@ -31,6 +31,9 @@ class Private:
     filled: bool = False  # its volumes got the image's files; not again
     links: dict[str, str] = field(default_factory=dict)  # alias to container id (legacy --link)
     shares: dict[str, str] = field(default_factory=dict)  # "network", "pid", "ipc" to container id
+    execs: dict[str, str] = field(
+        default_factory=dict
+    )  # id to CreateExecRequest (base 64) of what runs in it
 
 
 @dataclass
