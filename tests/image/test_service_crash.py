@@ -62,6 +62,15 @@ def test_everything_is_there_after_kill(own: ImageRig) -> None:
     consistent(own)
 
 
+def _is_worker(pid: str) -> bool:
+    """Tell whether a worker still runs (one that ended is a zombie where PID 1 never reaps)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" and b"worker.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
+
+
 def test_killed_in_a_download(own: ImageRig, fake: FakeRegistry) -> None:
     fake.serve("x", "latest", IMAGE)
     blob = json.loads(IMAGE.manifest)["layers"][1]["digest"]
@@ -70,8 +79,14 @@ def test_killed_in_a_download(own: ImageRig, fake: FakeRegistry) -> None:
     reader = threading.Thread(target=lambda: failure(lambda: list(call)))
     reader.start()
     assert fake.stalled.wait(10)
+    assert own.process is not None
+    tasks = Path(f"/proc/{own.process.pid}/task")
+    workers = [pid for path in tasks.glob("*/children") for pid in path.read_text().split()]
+    assert workers, "one unpacks what has come so far"
     own.kill()
     reader.join(10)
+    # It waits for more of a file nobody writes any more: it must see that itself.
+    wait_until(lambda: not any(_is_worker(pid) for pid in workers))
     own.start()
     assert own.images(all=True) == []
     own.assert_clean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import tarfile
 import threading
 from collections.abc import Callable
@@ -255,6 +256,29 @@ def test_a_deadline_ends_a_pull(rig: ImageRig, fake: FakeRegistry) -> None:
         list(rig.stub.PullImage(pb.PullImageRequest(name=f"{fake.host}/x"), timeout=1))
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     rig.assert_clean()
+
+
+def test_a_layer_is_unpacked_while_it_comes_and_taken_away_when_it_stops(
+    rig: ImageRig, fake: FakeRegistry
+) -> None:
+    layer = tar(
+        *((member(f"d/{n}"), os.urandom(1000)) for n in range(3000))  # random: as long when compressed
+    )
+    image = make_image(layer)
+    blob = json.loads(image.manifest)["layers"][0]["digest"]
+    fake.serve("x", "latest", image)
+    fake.routes[f"/v2/x/blobs/{blob}"] = Answer(image.blobs[blob], stall=len(image.blobs[blob]) - 1000)
+    call = rig.stub.PullImage(pb.PullImageRequest(name=f"{fake.host}/x"))
+    reader = threading.Thread(target=lambda: failure(lambda: list(call)))
+    reader.start()
+    assert fake.stalled.wait(10)
+    temporary = rig.root / "tmp"
+    wait_until(lambda: any(temporary.glob("*/fs/d/2000")))
+    call.cancel()
+    reader.join(10)
+    rig.assert_clean()
+    fake.routes[f"/v2/x/blobs/{blob}"] = Answer(image.blobs[blob])
+    assert rig.pull(f"{fake.host}/x")[-1].result.image_id == image.id
 
 
 def test_two_pulls_of_one_layer_fetch_it_once(rig: ImageRig, fake: FakeRegistry) -> None:

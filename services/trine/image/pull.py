@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 from trine.image import reference, spec
 from trine.image.models import Blob, Credentials, Emit, LayerStatus, Line, Pulled
 from trine.image.operation import Operation
+from trine.image.overlap import Overlap
 from trine.image.reference import Reference
 from trine.image.registry import Connection, Registry, RegistryError, UnreachableError
 from trine.image.spec import Descriptor, Index, Manifest
@@ -35,6 +37,8 @@ from trine.kit.errors import (
 _DOWNLOADS = 3
 _THREADS = 6
 _TELL_SECONDS = 0.1
+_OVERLAPPED = 2  # as many layers before the end, each is unpacked while it is downloaded
+_REGISTER = "failed to register layer: "
 # A layer may unpack to this much plus so many times its compressed size. Ordinary layers reach 3 to
 # 10 times, logs 40; a gzip bomb 1,000. (docs/image.md, "Limits")
 _UNPACK_BASE = 128 * 1024 * 1024
@@ -171,6 +175,7 @@ class _Pull:
         self._lock = threading.Lock()
         self._complete: list[str | None] = []  # by layer: what to say in its turn, "" when said
         self._told = 0
+        self._left = 0  # layers that are not here yet
         self._manifests: list[tuple[str, str, bytes]] = []
 
     def run(self) -> Pulled:
@@ -254,6 +259,7 @@ class _Pull:
             else:
                 self._status(layer, "Pulling fs layer")
                 missing.append(i)
+        self._left = len(missing)
         for i in missing[_DOWNLOADS:]:
             self._status(manifest.layers[i], "Waiting")
         inner = Operation()
@@ -280,24 +286,23 @@ class _Pull:
                 self._finish(layers, i, "Already exists")
                 return
             blob_file = store.content.temporary("blob")
-            target = None
+            target = store.content.temporary_layer()
+            registered = False
+            request = {
+                "op": "unpack",
+                "source": str(blob_file),
+                "target": str(target / "fs"),
+                "limit": _UNPACK_BASE + _UNPACK_RATIO * layer.size,
+            }
+            overlap = Overlap(store.workers, request, layer.size, _REGISTER)
             try:
-                with self._downloads, self._registry.connect() as connection:
-                    operation.check()
-                    connection.download(layer, blob_file, self._teller(layer, "Downloading"))
-                    self._status(layer, "Verifying Checksum")
+                self._download(layer, blob_file, overlap, operation)
                 self._status(layer, "Download complete")
-                target = store.content.temporary_layer()
-                facts = store.workers.call(
-                    {
-                        "op": "unpack",
-                        "source": str(blob_file),
-                        "target": str(target / "fs"),
-                        "limit": _UNPACK_BASE + _UNPACK_RATIO * layer.size,
-                    },
+                facts = overlap.result(operation) or store.workers.call(
+                    request,
                     operation,
                     self._teller(layer, "Extracting"),
-                    prefix="failed to register layer: ",
+                    prefix=_REGISTER,
                     started=lambda: self._status(layer, "Extracting", 0, layer.size),
                 )
                 if facts["diff_id"] != diff_id:
@@ -307,17 +312,40 @@ class _Pull:
                     )
                 blob = Blob(layer.digest, layer.size, layer.media_type, diff_id)
                 store.put_layer(target, facts, blob, blob_file, lease)
-                target = None
+                registered = True
             finally:
-                if target is not None:
+                overlap.close()
+                if not registered:
                     store.content.discard(target)
                 blob_file.unlink(missing_ok=True)
         self._finish(layers, i, "Pull complete")
+
+    def _download(self, layer: Descriptor, blob_file: Path, overlap: Overlap, operation: Operation) -> None:
+        """Download a layer; one of the last is unpacked meanwhile, where nothing waits for the workers."""
+        tell_download = self._teller(layer, "Downloading")
+        tell_extraction = self._teller(layer, "Extracting")
+        complete = False
+
+        def extracted(done: int) -> None:
+            if complete:
+                tell_extraction(done)
+
+        def downloaded(done: int) -> None:
+            tell_download(done)
+            if self._left <= _OVERLAPPED:
+                overlap.begin(extracted)
+
+        with self._downloads, self._registry.connect() as connection:
+            operation.check()
+            connection.download(layer, blob_file, downloaded)
+            self._status(layer, "Verifying Checksum")
+        complete = True
 
     def _finish(self, layers: tuple[Descriptor, ...], i: int, status: str) -> None:
         """Tell completion in the order of the layers, as Docker's registering does."""
         with self._lock:
             self._complete[i] = status
+            self._left -= 1
             while self._told < len(layers) and (said := self._complete[self._told]) is not None:
                 if said:
                     self._status(layers[self._told], said)

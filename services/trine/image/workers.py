@@ -18,6 +18,7 @@ from trine.kit.errors import InternalError, InvalidArgumentError, ResourceExhaus
 _SCRIPT = Path(__file__).parent / "layers" / "worker.py"
 _SERVICES = Path(__file__).resolve().parent.parent.parent
 _AT_WORK = 2
+_BESIDE = 2  # that wait for a download while they unpack it
 
 
 def _command() -> list[str]:
@@ -70,6 +71,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._slots = threading.BoundedSemaphore(_AT_WORK)
+        self.beside = threading.BoundedSemaphore(_BESIDE)
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._command = _command()
@@ -116,20 +118,31 @@ class Workers:
             operation.check()
             if started is not None:
                 started()
-            worker = self._take()
-            try:
-                with operation.on_cancel(worker.kill):
-                    answer = worker.call(request, progress)
-            except (OSError, ValueError):
-                worker.close()
-                operation.check()
-                raise InternalError("the layer worker ended unexpectedly: see the log of the host") from None
-            except BaseException:
-                worker.close()
-                raise
-            self._give(worker)
+            return self.call_beside(request, operation, progress, prefix=prefix)
         finally:
             self._slots.release()
+
+    def call_beside(
+        self,
+        request: dict[str, Any],
+        operation: Operation,
+        progress: Callable[[int], None] | None = None,
+        *,
+        prefix: str = "",
+    ) -> dict[str, Any]:
+        """As ``call``, not counted among those at work: for a request that mostly waits (overlap.py)."""
+        worker = self._take()
+        try:
+            with operation.on_cancel(worker.kill):
+                answer = worker.call(request, progress)
+        except (OSError, ValueError):
+            worker.close()
+            operation.check()
+            raise InternalError("the layer worker ended unexpectedly: see the log of the host") from None
+        except BaseException:
+            worker.close()
+            raise
+        self._give(worker)
         if "error" in answer:
             raise_failure(answer, prefix)
         result: dict[str, Any] = answer["ok"]

@@ -121,7 +121,8 @@ def copy_into(
         try:
             _copy_one(writer, source, target, owner)
         except (NotADirectoryError, FileNotFoundError) as error:
-            what = "failed to copy directory: mkdir" if source.entry.kind == DIRECTORY else "lstat"
+            what = "failed to create new directory: mkdir" if target.endswith("/") else "lstat"
+            what = "failed to copy directory: mkdir" if source.entry.kind == DIRECTORY else what
             raise CopyError(f"failed to copy files: {what} {error.filename}: not a directory") from None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EPERM):

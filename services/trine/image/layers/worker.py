@@ -4,7 +4,7 @@ Started as ``python -I -S worker.py SERVICES_DIR SITE_PACKAGES`` with requests a
 stdin and answers as JSON lines on stdout; no grpc, no threads but its own. Killed when the request
 it works for is cancelled: it writes only to temporary paths the service gives it.
 
-Requests: {"op": "unpack", source, offset, length, kind, target, limit, blob},
+Requests: {"op": "unpack", source, offset, length, growing, kind, target, limit, blob},
 {"op": "pack", upper, lower, blob, prune, mount_points}, {"op": "export", directories, fd-less: to "output"}.
 Answers: {"progress": n} while it goes, then {"ok": {...}} or {"error": text, "space": bool}.
 """
@@ -28,6 +28,9 @@ from trine.image.layers.stream import Stream
 from trine.image.layers.tarformat import TarError, show
 
 _TELL_EVERY = 0.1
+_LOOK_EVERY = 0.004  # at a file that grows
+_MAGIC = 8  # octets that tell the compression
+_PARENT = os.getppid()
 
 
 class _BlobWriter:
@@ -85,14 +88,22 @@ def _say(message: dict[str, Any]) -> None:
     os.write(1, json.dumps(message).encode() + b"\n")
 
 
-def _reader(descriptor: int, length: int) -> Callable[[int], bytes]:
-    """Return a read function over at most ``length`` bytes (-1: to the end) that tells progress."""
+def _reader(descriptor: int, length: int, growing: bool) -> Callable[[int], bytes]:
+    """Return a read function over at most ``length`` bytes (-1: to the end) that tells progress.
+
+    A ``growing`` file is being downloaded: what is missing of ``length`` is waited for. If nothing more
+    comes, whoever downloads kills this process.
+    """
     done = 0
     told = time.monotonic()
 
     def read(count: int) -> bytes:
         nonlocal done, told
-        data = os.read(descriptor, count if length < 0 else min(count, length - done))
+        wanted = count if length < 0 else min(count, length - done)
+        data = os.read(descriptor, wanted)
+        while growing and wanted and not data:
+            _wait_for_more()
+            data = os.read(descriptor, wanted)
         done += len(data)
         now = time.monotonic()
         if now - told > _TELL_EVERY:
@@ -103,13 +114,25 @@ def _reader(descriptor: int, length: int) -> Callable[[int], bytes]:
     return read
 
 
+def _wait_for_more() -> None:
+    """Wait a little for a download; end with the service, which may be killed without a word."""
+    time.sleep(_LOOK_EVERY)
+    if os.getppid() != _PARENT:
+        sys.exit(1)
+
+
 def _unpack(request: dict[str, Any]) -> dict[str, Any]:
     blob = _BlobWriter(request["blob"]) if request.get("blob") else None
     descriptor = os.open(request["source"], os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.lseek(descriptor, request.get("offset", 0), os.SEEK_SET)
-        kind = request.get("kind") or compression.detect(os.pread(descriptor, 8, request.get("offset", 0)))
-        chunks: Iterator[bytes] = compression.decompress(_reader(descriptor, request.get("length", -1)), kind)
+        growing, length = request.get("growing", False), request.get("length", -1)
+        while growing and os.fstat(descriptor).st_size < min(_MAGIC, length):
+            _wait_for_more()
+        kind = request.get("kind") or compression.detect(
+            os.pread(descriptor, _MAGIC, request.get("offset", 0))
+        )
+        chunks: Iterator[bytes] = compression.decompress(_reader(descriptor, length, growing), kind)
         stream = Stream(chunks, request.get("limit", 0), blob.write if blob else None)
         job = unpack.Unpacker(request["target"])
         job.run(stream)
