@@ -68,6 +68,9 @@ async def prepare(core: Core, entry: Entry) -> Prepared:
         answer = await leaf(leaf.stub.CreateRuntimeContainer, request)
         undo.keep()
     entry.container.sandbox.CopyFrom(network.sandbox)
+    # Who said a network's id is shown its name from now on, and once.
+    for wish, endpoint in zip(entry.container.networks, network.sandbox.endpoints, strict=False):
+        wish.network = endpoint.network_name
     entry.prepared = Prepared(network.sandbox, answer.process_id, [*network.warnings, *answer.warnings])
     for endpoint in network.sandbox.endpoints:
         tell_network(core, "connect", endpoint, entry.id)
