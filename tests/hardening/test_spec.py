@@ -365,6 +365,12 @@ def test_seccomp_choices() -> None:
     assert made(asked)["linux"]["maskedPaths"] == []
 
 
+@pytest.mark.parametrize("network", ["/run/netns/x", "container:" + ID, "host"])
+def test_no_settings_of_ours_in_a_network_namespace_that_others_made(network: str) -> None:
+    asked = request(namespaces=runtime_pb2.NamespaceSpec(network=network))
+    assert made(asked)["linux"]["sysctl"] == {}
+
+
 @pytest.mark.parametrize(
     ("name", "namespaces", "text"),
     [

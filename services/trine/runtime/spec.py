@@ -320,8 +320,9 @@ def _namespaces(wanted: runtime_pb2.NamespaceSpec, facts: HostFacts) -> list[dic
 
 def _sysctls(request: runtime_pb2.CreateRuntimeContainerRequest) -> dict[str, str]:
     result: dict[str, str] = {}
-    if request.namespaces.network != "host":
-        # As Docker 20.10: ping and low ports need no capability inside a network namespace of its own.
+    if not request.namespaces.network:
+        # As Docker 20.10: ping and low ports need no capability inside a network namespace of its own. Who
+        # made one for us has set what was asked for there, and another container's is not ours to change.
         result["net.ipv4.ping_group_range"] = "0 2147483647"
         result["net.ipv4.ip_unprivileged_port_start"] = "0"
     for name in sorted(request.sysctls):

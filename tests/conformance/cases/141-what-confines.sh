@@ -9,7 +9,14 @@ c run --rm --ipc host --sysctl kernel.msgmax=65536 busybox true
 c run --rm --ipc host --sysctl fs.mqueue.msg_max=20 busybox true
 c run --rm --network host --sysctl net.ipv4.ip_forward=1 busybox true
 c run --rm --sysctl kernel.msgmax=65537 busybox cat /proc/sys/kernel/msgmax
-up donor
+c run --rm --sysctl net.ipv4.ping_group_range='1 5' --sysctl net.ipv4.ip_unprivileged_port_start=1024 busybox \
+    sh -c 'cd /proc/sys/net/ipv4 && cat ping_group_range ip_unprivileged_port_start'
+for mode in none bridge; do
+    c run --rm --network $mode busybox sh -c 'cd /proc/sys/net/ipv4 && cat ping_group_range ip_unprivileged_port_start'
+done
+up donor --sysctl net.ipv4.ip_unprivileged_port_start=99
+q run --rm --network container:donor busybox true
+c exec donor cat /proc/sys/net/ipv4/ip_unprivileged_port_start
 c run --rm --network container:donor --sysctl net.ipv4.ip_unprivileged_port_start=7 busybox \
     cat /proc/sys/net/ipv4/ip_unprivileged_port_start
 for place in /proc /proc/sys /proc/self/fd; do
