@@ -2,7 +2,7 @@
 up a1 -p 8080:80 --label x=y --label z=1
 up a2 --health-cmd true --health-interval 1s
 q create --name a3 busybox echo "a very long command line that is truncated" "and quotes \" here"
-q run --name a4 busybox sh -c 'exit 3'
+"$CLI" run --name a4 busybox sh -c 'exit 3' # its status is 3: no preparation to be checked
 q run --name a5 hello-world
 up a6 --network none
 q pause a6

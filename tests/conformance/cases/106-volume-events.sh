@@ -7,7 +7,7 @@ s '$CLI events --since 1h --until 0s --filter volume=vol106 --format "{{.Action}
 q rm a1
 c volume prune -f
 c volume ls -q
-q run --name r1 --restart on-failure:2 busybox sh -c 'exit 3'
+"$CLI" run --name r1 --restart on-failure:2 busybox sh -c 'exit 3' # fails on purpose: not by q
 until_ok sh -c '[ "$($CLI inspect -f "{{.State.Status}}" r1)" = exited ]'
 c inspect -f '{{.RestartCount}} {{.State.ExitCode}} {{.State.Status}} {{.HostConfig.RestartPolicy}}' r1
 q run -d --name h1 --health-cmd 'echo out; exit 1' --health-interval 200ms --health-retries 2 busybox sleep 1000
