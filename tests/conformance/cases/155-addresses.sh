@@ -11,7 +11,7 @@ c run --rm --network ranged busybox sh -c 'ip -4 -o addr show eth0 | grep -o "10
 up r1 --network ranged
 up r2 --network ranged
 up r3 --network ranged
-up r4 --network ranged
+s '$CLI run -d --name r4 --network ranged busybox sleep 100 >/dev/null' # the range is used up
 c run --rm --network ranged --ip 10.89.0.7 busybox sh -c 'ip -4 -o addr show eth0 | grep -o "10[0-9./]*" | head -1'
 c rm -f r1 r2 r3 r4
 q network create --subnet 10.90.0.0/24 --aux-address a=10.90.0.2 --gateway 10.90.0.254 auxed
