@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -132,10 +133,18 @@ def test_without_iptables_the_holder_relays_everything(rig: Rig) -> None:
         r.stop(server)
 
 
+def link_local(path: str) -> bool:
+    """Tell whether eth0 has its address of fe80::/10 and may use it."""
+    found = r.run("nsenter", f"--net={path}", "ip", "-6", "address", "show", "eth0", "scope", "link")
+    return "fe80::" in found and "tentative" not in found
+
+
 def test_default_network_without_icc_and_masquerading(rig: Rig) -> None:
     rig.start("--icc=false", "--ip-masq=false", "--mtu", "1400")
     one, two = rig.sandbox("one", "bridge"), rig.sandbox("two", "bridge")
     assert not r.ping(one.netns_path, two.endpoints[0].ipv4_address, 0.3)
+    for sandbox in (one, two):
+        r.wait_for(functools.partial(link_local, sandbox.netns_path), "a link-local address")
     assert not r.ping(one.netns_path, "fe80::42:acff:fe11:3%eth0", 0.3)
     assert "mtu 1400" in r.run("nsenter", f"--net={one.netns_path}", "ip", "link", "show", "eth0")
     rig.outside_route("172.17.0.0/16")  # routed, not masqueraded
@@ -148,7 +157,8 @@ def test_link_local_neighbours_reach_each_other_with_icc(rig: Rig) -> None:
     """The check above can fail: with icc the same ping comes back."""
     rig.start()
     one, _two = rig.sandbox("one", "bridge"), rig.sandbox("two", "bridge")
-    assert r.ping(one.netns_path, "fe80::42:acff:fe11:3%eth0")
+    # The kernel gives the addresses in its own time, after the carrier.
+    r.wait_for(lambda: r.ping(one.netns_path, "fe80::42:acff:fe11:3%eth0", 0.3), "an answer")
 
 
 def test_no_default_network(rig: Rig) -> None:
