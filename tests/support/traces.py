@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -54,7 +55,8 @@ def mounts(place: Place, below: Path) -> list[str]:
 def cgroups(parent: str) -> list[str]:
     """Return all cgroups below those called ``parent`` in any hierarchy (cgroups(7))."""
     tops = [CGROUPS, *(p for p in CGROUPS.iterdir() if p.is_dir())]
-    return sorted(str(p) for top in tops for p in (top / parent).glob("**/*") if p.is_dir())
+    walks = (os.walk(top / parent) for top in tops)  # one that goes meanwhile is no error to it
+    return sorted(f"{folder}/{name}" for walk in walks for folder, names, _ in walk for name in names)
 
 
 def container_cgroups(identity: str) -> list[str]:
