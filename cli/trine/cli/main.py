@@ -113,7 +113,8 @@ def _group(group: str, rest: list[str]) -> tuple[str, list[str]] | None:
         if path in COMMANDS:
             return path, rest[at + 1 :]
         raise Failure(
-            f"trine: unknown command: trine {path}\n\nUsage:  trine {group}\n\n"
+            f"trine: unknown command: trine {path}\n\n"
+            f"Usage:  trine {group}{' COMMAND' if group == 'volume' else ''}\n\n"  # as Docker has it
             f"Run 'trine {group} --help' for more information"
         )
     sys.stderr.write(helptext.group_help(group, short, commands))
@@ -134,7 +135,8 @@ def _help(words: list[str]) -> int:
     elif path in GROUPS:
         sys.stdout.write(helptext.group_help(path, *GROUPS[path]))
     else:
-        raise Failure(f"unknown help topic: {path}")
+        known = words[0] in COMMANDS or words[0] in GROUPS
+        raise Failure(f"unknown help topic: {' '.join(words[1:]) if known else path}")
     return 0
 
 

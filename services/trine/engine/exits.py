@@ -46,6 +46,8 @@ async def record_exit(core: Core, entry: Entry, ended: runtime_pb2.RuntimeContai
     state.oom_killed = ended.oom_killed
     state.process_id = 0
     state.error = ended.error
+    if state.health_status:
+        state.health_status = "unhealthy"  # as Docker: nobody watches it any more
     entry.private.execs.clear()
     for execution in core.execs.values():
         if execution.container_id == entry.id and execution.running:

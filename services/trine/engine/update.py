@@ -31,7 +31,7 @@ async def _update(core: Core, entry: Entry, request: container_pb2.UpdateContain
         asked.memory_bytes = now.memory_bytes  # a limit of both together: it means nothing alone
     warnings = await check_resources(core, asked)
     try:
-        merged = merge_resources(now, request.resources)
+        merged = merge_resources(now, asked)  # without what the kernel cannot keep
     except InvalidArgumentError as error:
         raise InvalidArgumentError(
             f"Cannot update container {entry.id}: {error.message}", reason=error.reason
@@ -39,6 +39,7 @@ async def _update(core: Core, entry: Entry, request: container_pb2.UpdateContain
     if request.HasField("restart_policy") and request.restart_policy.name:
         if entry.config.auto_remove and request.restart_policy.name != "no":
             raise InvalidArgumentError(
+                f"Cannot update container {entry.id}: "
                 "Restart policy cannot be updated because AutoRemove is enabled for the container"
             )
         check_policy(request.restart_policy, False)

@@ -23,3 +23,6 @@ c inspect -f '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.Na
 q create --name h1 --health-cmd true busybox true
 c inspect -f '{{.State.Health}} {{json .State.Health}}' h1
 c ps -a --filter health=starting
+q run -d --rm --name rmm busybox sleep 1000
+c update --restart always rmm
+c stop -t 0 --signal KILL rmm

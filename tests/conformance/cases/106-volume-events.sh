@@ -1,4 +1,4 @@
-# Mounts of volumes are events; prune leaves volumes with options; health before and after the start.
+# Mounts of volumes are events; prune leaves volumes with options; what health says at the end; unknown words.
 q volume create --opt type=tmpfs --opt device=tmpfs --opt o=size=1m kept
 c run --rm -v kept:/x busybox sh -c 'grep " /x " /proc/mounts'
 q run --name a1 -v vol106:/d:ro busybox true
@@ -15,3 +15,9 @@ until_ok sh -c '$CLI ps | grep "(unhealthy)"'
 s '$CLI inspect -f "{{.State.Health.Status}} {{(index .State.Health.Log 0).ExitCode}} {{(index .State.Health.Log 0).Output}}" h1'
 q stop -t 0 h1
 c inspect -f '{{.State.Health.Status}} {{.State.Status}}' h1
+q run --name h2 --health-cmd true busybox true
+c inspect -f '{{.State.Health.Status}} {{.State.Status}}' h2
+c ps -a --filter health=unhealthy --format '{{.Names}}'
+c volume foo
+c container foo
+c help ps x
