@@ -1,4 +1,3 @@
-. "$(dirname "$0")/lib.sh"
 cat >Dockerfile <<'END'
 FROM busybox
 RUN mkdir /x /x/dir /x/priv && cd /x && printf '#!/no/interpreter\n' >interp && echo echo >noshebang && \

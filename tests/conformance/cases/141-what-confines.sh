@@ -1,4 +1,3 @@
-. "$(dirname "$0")/lib.sh"
 for option in no-new-privileges:maybe no-new-privileges=1 foo foo=bar label=disable apparmor; do
     c run --rm --security-opt "$option" busybox grep NoNewPrivs /proc/self/status
 done

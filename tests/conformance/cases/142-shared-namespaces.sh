@@ -1,4 +1,3 @@
-. "$(dirname "$0")/lib.sh"
 q create --name stopped busybox true
 up private
 up shareable --ipc shareable

@@ -1,4 +1,3 @@
-. "$(dirname "$0")/lib.sh"
 for option in foo=bar mode=foo max-buffer-size=1m max-size=foo max-size=-1 max-file=0 max-file=x compress=true \
     compress=x mode=non-blocking max-file=2; do
     c run --rm --log-opt "$option" busybox echo hi

@@ -1,4 +1,3 @@
-. "$(dirname "$0")/lib.sh"
 up limited -m 50m
 show_limits() {
     c exec limited sh -c 'cd /sys/fs/cgroup && cat memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes \

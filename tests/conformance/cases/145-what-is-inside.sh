@@ -1,4 +1,3 @@
-. "$(dirname "$0")/lib.sh"
 c run --rm busybox ls -1A /
 c run --rm busybox stat -c '%a %u:%g %F %n' /.dockerenv /etc/hosts /etc/hostname /etc/resolv.conf /dev /dev/shm /dev/pts \
     /dev/mqueue /dev/null /dev/ptmx /dev/stdin /proc/kcore /proc/sys /sys/firmware
