@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trine.runtime import json_log, log_files, packets, users
+from trine.runtime import json_log, log_files, packets, registry, users
+from trine.runtime.cgroups import layout
 from trine.runtime.failure import ContainerError
+from trine.runtime.store import Store
+from trine.v1 import runtime_pb2
 
 PASSWD = b"root:x:0:0::/root:/bin/sh\nbob:x:1000:100:Bob:/home/bob:\n# x:y\nbroken\n5:x:7:8::/five:\n"
 GROUP = b"root:x:0:root\nusers:x:100:\nwheel:x:10:bob,root\n"
@@ -101,10 +105,11 @@ def test_a_log_gives_back_what_was_written(
     assert sum(entry["log"].count("\n") for entry in entries) == b"".join(chunks).count(b"\n")
 
 
-@given(st.lists(st.integers(0, 60_000), max_size=30), st.integers(0, 35))
+@given(st.lists(st.integers(0, 60_000), max_size=30), st.integers(0, 35), st.sampled_from([0, 9, 200_000]))
 def test_tail_finds_the_last_lines(
-    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], wanted: int
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], wanted: int, torn: int
 ) -> None:
+    """Whole lines: the torn bytes of a full disk at the end are none, and hide none."""
     path = str(tmp_path_factory.mktemp("tail") / "x.log")
     lines = [f"{number}:{'x' * size}".encode() for number, size in enumerate(sizes)]
     for place, name in ((slice(0, 10), f"{path}.2"), (slice(10, 20), f"{path}.1"), (slice(20, None), path)):
@@ -113,6 +118,8 @@ def test_tail_finds_the_last_lines(
             Path(name).write_bytes(b"".join(line + b"\n" for line in part))
     if not os.path.exists(f"{path}.1") and os.path.exists(f"{path}.2"):
         os.rename(f"{path}.2", f"{path}.1")
+    with open(path, "ab") as file:
+        file.write(b"t" * torn)
     reader = log_files.open_tail(path, wanted)
     found: list[bytes] = []
     while more := reader.read():
@@ -145,3 +152,25 @@ def test_bad_packets_are_refused(data: bytes) -> None:
         packets.receive(mine)
     mine.close()
     theirs.close()
+
+
+def test_a_watcher_that_does_not_read_finds_the_end_of_its_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off without a word it would wait for ever, and what ended meanwhile would run for ever."""
+
+    async def scenario() -> None:
+        monkeypatch.setattr(registry, "_QUEUE_LIMIT", 3)
+        records = registry.Registry(Store(tmp_path / "data", tmp_path / "run", -1), layout.detect())
+        record = records.add("c", {"process": {}, "linux": {"cgroupsPath": "/c"}})
+        slow, quick = records.watch(), records.watch()
+        read = [quick.get_nowait()]
+        for _ in range(5):
+            records.tell(runtime_pb2.RUNTIME_EVENT_KIND_STARTED, record)
+            read.append(quick.get_nowait())
+        assert None not in read
+        left = [slow.get_nowait() for _ in range(slow.qsize())]
+        assert left[-1] is None
+        assert None not in left[:-1]
+
+    asyncio.run(scenario())

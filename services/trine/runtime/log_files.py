@@ -149,19 +149,19 @@ def open_tail(path: str, lines: int) -> Reader:
 
 
 def _offset_of_last(path: str, wanted: int) -> tuple[int, int]:
-    """Return (offset where the last ``wanted`` lines of a file begin, how many there are of them)."""
+    """Return (offset where the last ``wanted`` lines of a file begin, how many there are of them).
+
+    A last line without its end (torn by a full disk, or being written) is none yet.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        end = os.fstat(descriptor).st_size
+        end = _end_of_lines(descriptor)
         position = end
         found = 0
-        last_is_newline = False
         for start in _blocks_backwards(end):
-            block = os.pread(descriptor, min(_BLOCK, position - start), start)
+            block = os.pread(descriptor, position - start, start)
             if position == end:
-                last_is_newline = block.endswith(b"\n")
-                if last_is_newline:
-                    block = block[:-1]
+                block = block[:-1]
             count = block.count(b"\n")
             if found + count >= wanted:
                 place = len(block)
@@ -173,6 +173,17 @@ def _offset_of_last(path: str, wanted: int) -> tuple[int, int]:
         return 0, found + (1 if end else 0) if found + 1 <= wanted else wanted
     finally:
         os.close(descriptor)
+
+
+def _end_of_lines(descriptor: int) -> int:
+    """Return the offset behind the last newline of a file."""
+    position = os.fstat(descriptor).st_size
+    for start in _blocks_backwards(position):
+        found = os.pread(descriptor, position - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0
 
 
 def _blocks_backwards(end: int) -> Iterator[int]:

@@ -33,6 +33,7 @@ _STATES = {
     "stopped": runtime_pb2.RUNTIME_STATE_STOPPED,
 }
 _QUEUE_LIMIT = 100_000
+Watcher = asyncio.Queue[runtime_pb2.WatchRuntimeContainersResponse | None]
 _EXECS_KEPT = 512  # ended ones of a container, as in its shim
 
 
@@ -68,7 +69,7 @@ class Registry:
         self._store = store
         self.layout = layout
         self._records: dict[str, Record] = {}
-        self._watchers: set[asyncio.Queue[runtime_pb2.WatchRuntimeContainersResponse]] = set()
+        self._watchers: set[Watcher] = set()
         self._locks: dict[str, asyncio.Lock] = {}
         self._log = get_logger("runtime")
 
@@ -263,9 +264,9 @@ class Registry:
 
     # Watching
 
-    def watch(self) -> asyncio.Queue[runtime_pb2.WatchRuntimeContainersResponse]:
-        """Return a queue that begins with what there is, then SYNCED, then every change."""
-        queue: asyncio.Queue[runtime_pb2.WatchRuntimeContainersResponse] = asyncio.Queue(_QUEUE_LIMIT)
+    def watch(self) -> Watcher:
+        """Return a queue that begins with what there is, then SYNCED, then every change; None is its end."""
+        queue: Watcher = asyncio.Queue(_QUEUE_LIMIT)
         for record in self._records.values():
             if record.created is None:
                 queue.put_nowait(_message(runtime_pb2.RUNTIME_EVENT_KIND_EXISTING, self.describe(record)))
@@ -275,20 +276,25 @@ class Registry:
         self._watchers.add(queue)
         return queue
 
-    def unwatch(self, queue: asyncio.Queue[runtime_pb2.WatchRuntimeContainersResponse]) -> None:
+    def unwatch(self, queue: Watcher) -> None:
         """Forget a queue."""
         self._watchers.discard(queue)
 
     def tell(
         self, kind: runtime_pb2.RuntimeEventKind.ValueType, record: Record, exec_id: str = "", code: int = 0
     ) -> None:
-        """Give an event to every watcher; one that does not read is cut off, not waited for."""
+        """Give an event to every watcher; one that does not read is cut off, not waited for.
+
+        It finds the end of its queue when it reads again, and starts over.
+        """
         message = _message(kind, self.describe(record), exec_id, code)
         for queue in list(self._watchers):
             try:
                 queue.put_nowait(message)
             except asyncio.QueueFull:
                 self._watchers.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
 
     def describe(self, record: Record) -> runtime_pb2.RuntimeContainer:
         """Return a record as a message."""

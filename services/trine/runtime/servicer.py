@@ -114,8 +114,9 @@ class RuntimeServicer(runtime_pb2_grpc.RuntimeServiceServicer):
         """See runtime.proto."""
         queue = self._registry.watch()
         try:
-            while True:
-                yield await queue.get()
+            while (message := await queue.get()) is not None:
+                yield message
+            raise errors.ResourceExhaustedError("events came faster than they were read; watch anew")
         finally:
             self._registry.unwatch(queue)
 
