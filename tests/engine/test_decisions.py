@@ -12,8 +12,10 @@ from trine.engine.filters import Filters
 from trine.engine.merge import argv, environment, merge
 from trine.engine.mounts import check_mount, plan_mounts
 from trine.engine.names import check_name, generate_name
-from trine.engine.registry import Registry
+from trine.engine.propagation import parse_mounts, propagation_problem
+from trine.engine.registry import Entry, Registry
 from trine.engine.restart_policy import Policy
+from trine.engine.runtime_spec import runtime_request
 from trine.engine.states import Event, StateError, Status, after
 from trine.engine.volume_book import check_options, check_volume_name
 from trine.kit.errors import EngineError
@@ -368,3 +370,31 @@ def test_volume_names_and_options() -> None:
     with pytest.raises(EngineError, match='invalid option: "size"'):
         check_options("v", {"size": "1"})
     check_options("v", {"type": "none", "o": "bind", "device": "/srv"})
+
+
+@pytest.mark.parametrize(("asked", "path"), [("", ""), ("ours", "/ours"), ("/a/b", "/a/b")])
+def test_a_cgroup_parent_without_a_slash_is_below_the_root(asked: str, path: str) -> None:
+    entry = Entry(c.Container(id="a" * 64, config=config(cmd=["x"], cgroup_parent=asked)))
+    assert runtime_request(entry, "", [], {}, [], 0).cgroup_parent == path
+
+
+MOUNTS = """\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:26 / /shared\\040one rw shared:5 - tmpfs tmpfs rw
+31 22 0:27 / /slave rw master:5 - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted", "problem"),
+    [
+        ("/tmp", "rprivate", ""),
+        ("/tmp", "shared", "path /tmp is mounted on / but it is not a shared mount"),
+        ("/tmp", "rslave", "path /tmp is mounted on / but it is not a shared or slave mount"),
+        ("/shared one/x", "rshared", ""),
+        ("/slave/x", "slave", ""),
+        ("/slave/x", "shared", "path /slave/x is mounted on /slave but it is not a shared mount"),
+    ],
+)
+def test_propagation_needs_a_mount_that_propagates(source: str, wanted: str, problem: str) -> None:
+    assert propagation_problem(parse_mounts(MOUNTS), source, source, wanted) == problem

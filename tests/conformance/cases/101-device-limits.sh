@@ -23,4 +23,3 @@ c inspect -f '{{json .HostConfig.DeviceRequests}}' x4
 c create --name x5 --cpu-rt-period 1000000 --cap-add net_admin --cap-drop CAP_MKNOD --pid host busybox true
 c inspect -f '{{.HostConfig.CpuRealtimePeriod}} {{.HostConfig.CapAdd}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}' x5
 c run --rm busybox ""
-c run --rm --cgroup-parent trine-case busybox true
