@@ -21,13 +21,14 @@ from pathlib import Path
 from types import TracebackType
 
 Result = subprocess.CompletedProcess[str]
+SOURCES = Path(__file__).resolve().parents[2]
 
 # What belongs to the kernel, so to the real host: not for a machine in namespaces.
 MASKED = "systemd-sysctl systemd-modules-load systemd-udevd systemd-udev-trigger systemd-udev-settle"
 DISK = r"""
 set -e
 mount -t tmpfs -o mode=755 tmpfs "$1"; cd "$1"
-mkdir upper work root
+mkdir upper work root sources sources-work
 mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work overlay root
 mount -t tmpfs -o mode=711 tmpfs root/var/lib/trine 2>/dev/null || {
     mkdir -p root/var/lib/trine; mount -t tmpfs -o mode=711 tmpfs root/var/lib/trine; }
@@ -56,6 +57,8 @@ mount -t sysfs sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
+mkdir -p ".$SOURCES"  # in /tmp, or on a disk of their own, they would be out of sight
+mount -t overlay -o lowerdir="$SOURCES",upperdir=../sources,workdir=../sources-work overlay ".$SOURCES"
 mount -t tmpfs -o mode=755 tmpfs dev; mkdir dev/pts dev/shm
 for node in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0"; do
     set -- $node; mknod -m 666 dev/$1 c $2 $3
@@ -121,7 +124,12 @@ class Machine:
             ["nsenter", f"--mount=/proc/{self._disk.pid}/ns/mnt", "sh", "-c", BOOT, "sh", str(self.root)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "GROUPS_V1": " ".join(map(str, self.groups)), "GROUP_V2": str(self.new_group)},
+            env={
+                **os.environ,
+                "GROUPS_V1": " ".join(map(str, self.groups)),
+                "GROUP_V2": str(self.new_group),
+                "SOURCES": str(SOURCES),
+            },
         )
         deadline = time.monotonic() + 60
         while not self.pid:
