@@ -41,12 +41,20 @@ def processes(root: Path) -> dict[int, str]:
             continue
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
-            files = [os.readlink(link) for link in (entry / "fd").iterdir()]
+            descriptors = os.listdir(entry / "fd")
         except OSError:
             continue
-        if prefix in f"{words}/" or any(name.startswith(prefix) for name in files):
+        if prefix in f"{words}/" or any(_points_below(entry / "fd" / name, prefix) for name in descriptors):
             found[int(entry.name)] = words
     return found
+
+
+def _points_below(link: Path, prefix: str) -> bool:
+    """Tell whether a descriptor's file is below a folder; one that was closed meanwhile is not."""
+    try:
+        return os.readlink(link).startswith(prefix)
+    except OSError:
+        return False
 
 
 def trine(*words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:

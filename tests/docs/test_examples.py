@@ -15,7 +15,13 @@ from support.place import OwnPlace
 
 ROOT = Path(__file__).resolve().parents[2]
 # /run/netns is made by `ip netns`; the data must not lie on an overlay.
-PREPARE = "mount -t tmpfs tmpfs /tmp; mkdir -p /run/netns; mount -t tmpfs tmpfs /run/netns"
+# An empty /tmp; the sources stay where they are, also when that is in /tmp.
+PREPARE = """
+mount --bind "$PWD" /mnt
+mount -t tmpfs tmpfs /tmp
+mkdir -p "$PWD"; mount --bind /mnt "$PWD"
+mkdir -p /run/netns; mount -t tmpfs tmpfs /run/netns
+"""
 
 
 def example(page: str, heading: str) -> str:
@@ -35,7 +41,7 @@ def example(page: str, heading: str) -> str:
 def place() -> Iterator[OwnPlace]:
     own = OwnPlace()
     try:
-        subprocess.run(own.command("sh", "-ec", PREPARE), check=True)
+        subprocess.run(own.command("sh", "-ec", PREPARE), check=True, cwd=ROOT)
         yield own
     finally:
         own.close()

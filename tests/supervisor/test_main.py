@@ -8,9 +8,9 @@ import sys
 from support.place import OwnPlace
 
 OVERLAY = """
-mount -t tmpfs tmpfs /tmp; cd /tmp; mkdir lower upper work merged
+mount -t tmpfs tmpfs /mnt; cd /mnt; mkdir lower upper work merged
 mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
-exec "$@" --data-root /tmp/merged/data --exec-root /tmp/run -H unix:///tmp/s
+exec "$@" --data-root /mnt/merged/data --exec-root /mnt/run -H unix:///mnt/s
 """
 
 
@@ -24,6 +24,6 @@ def test_a_data_root_on_overlayfs_is_refused() -> None:
         place.close()
     assert (result.returncode, result.stderr) == (
         1,
-        "trined: --data-root /tmp/merged/data lies on overlayfs, and no container's root can be mounted "
+        "trined: --data-root /mnt/merged/data lies on overlayfs, and no container's root can be mounted "
         "there: give a folder on another file system (inside a container: a volume)\n",
     )
