@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support import docker as real_docker
-from support.place import OwnPlace
+from support.place import OwnPlace, Place
 from support.stack import BIN, Stack
 
 IMAGES = ("hello-world", "busybox", "debian")
@@ -28,6 +28,7 @@ class Peer:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     shim_word: str = ""  # how the command line of a container's shim begins, or empty
     build: tuple[str, ...] = ("build",)
+    place: Place | None = None  # where its engine runs, when that is known
 
     def __call__(
         self, *words: str, check: bool = True, **options: object
@@ -53,7 +54,7 @@ class Peer:
 def trine() -> Iterator[Peer]:
     """Run a whole Trine; its command line runs on the host and dials the socket, as docker's does."""
     with Stack(images=IMAGES) as stack:
-        yield Peer("trine", [str(BIN / "trine")], stack.environment, "trine-shim")
+        yield Peer("trine", [str(BIN / "trine")], stack.environment, "trine-shim", place=stack.place)
 
 
 @contextlib.contextmanager
