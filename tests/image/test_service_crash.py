@@ -17,6 +17,7 @@ import grpc
 import pytest
 
 from image.rig import Answer, FakeRegistry, ImageRig, failure, files, make_image, member, tar, wait_until
+from trine.image import workers
 from trine.v1 import image_pb2 as pb
 
 BASE = files(a="a")
@@ -296,3 +297,20 @@ def test_a_full_disk_in_load_and_import(small_disk: Path) -> None:
         rig.assert_clean()
     finally:
         rig.close()
+
+
+def test_a_worker_whose_service_is_gone_before_it_looks_ends(tmp_path: Path) -> None:
+    """The request is there, who made it is not: nobody will write the rest of the file."""
+    source = tmp_path / "blob"
+    source.write_bytes(b"")
+    request = {"op": "unpack", "source": str(source), "target": str(tmp_path / "fs"), "growing": True}
+    script = Path(workers.__file__).parent / "layers" / "worker.py"
+    services = Path(workers.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(script), str(services), str(services)],
+        input=json.dumps({**request, "length": 100, "limit": 100}) + "\n",
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 1

@@ -113,8 +113,15 @@ class Bridge:
                 while rest:  # on a disk that gets full the first write is only short
                     rest = rest[file.write(rest) :]
 
-            async for chunk in chunks:
-                await asyncio.get_running_loop().run_in_executor(self._long, write, chunk)
+            try:
+                async for chunk in chunks:
+                    await asyncio.get_running_loop().run_in_executor(self._long, write, chunk)
+            except OSError:
+                # To its end all the same: a caller whose stream is cut while it writes hears grpc's
+                # "Internal error from Core" in place of what we say.
+                async for _ in chunks:
+                    pass
+                raise
 
     def close(self) -> None:
         """Cancel what still runs and wait until it has undone itself."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +29,10 @@ from trine.image.layers.stream import Stream
 from trine.image.layers.tarformat import TarError, show
 
 _TELL_EVERY = 0.1
-_LOOK_EVERY = 0.004  # at a file that grows
+_LOOK_EVERY_MS = 4  # at a file that grows
 _MAGIC = 8  # octets that tell the compression
-_PARENT = os.getppid()
+_SERVICE = select.poll()
+_SERVICE.register(0, 0)  # of requests nothing is told, of the end (POLLHUP) always
 
 
 class _BlobWriter:
@@ -115,9 +117,12 @@ def _reader(descriptor: int, length: int, growing: bool) -> Callable[[int], byte
 
 
 def _wait_for_more() -> None:
-    """Wait a little for a download; end with the service, which may be killed without a word."""
-    time.sleep(_LOOK_EVERY)
-    if os.getppid() != _PARENT:
+    """Wait a little for a download; end with the service, which may be killed without a word.
+
+    Its end of our standard input goes with it, also when that was before we looked for the first time
+    (our parent's number would be the next one's already).
+    """
+    if _SERVICE.poll(_LOOK_EVERY_MS):
         sys.exit(1)
 
 
