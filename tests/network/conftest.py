@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from network.rig import Rig
+from network.rig import Rig, wait_for
+from trine.v1 import network_pb2 as pb
 
 
 @pytest.fixture
@@ -39,3 +40,13 @@ def shared() -> Iterator[Rig]:
     made.start()
     yield made
     made.close()
+
+
+@pytest.fixture
+def host(shared: Rig) -> Iterator[Rig]:
+    """The module's service, emptied after each test."""
+    yield shared
+    for sandbox in shared.stub.ListSandboxes(pb.ListSandboxesRequest()).sandboxes:
+        shared.delete(sandbox.id)
+    shared.stub.PruneNetworks(pb.PruneNetworksRequest())
+    wait_for(lambda: not shared.veths(), "links gone")

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import pytest
 
 from network import rig as r
 from network.rig import Rig, port, refused
 from trine.v1 import network_pb2 as pb
-
-
-@pytest.fixture
-def host(shared: Rig) -> Iterator[Rig]:
-    """The shared service, emptied after each test."""
-    yield shared
-    for sandbox in shared.stub.ListSandboxes(pb.ListSandboxesRequest()).sandboxes:
-        shared.delete(sandbox.id)
-    shared.stub.PruneNetworks(pb.PruneNetworksRequest())
 
 
 def test_default_network_is_as_in_docker_network_inspect(host: Rig) -> None:

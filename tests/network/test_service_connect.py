@@ -6,7 +6,6 @@ import dataclasses
 import ipaddress
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,6 @@ from network.rig import Rig, port, refused
 from trine.linux import netlink, netns
 from trine.network.store import SandboxStore
 from trine.v1 import network_pb2 as pb
-
-
-@pytest.fixture
-def host(shared: Rig) -> Iterator[Rig]:
-    """The module's service, emptied afterwards."""
-    yield shared
-    for sandbox in shared.stub.ListSandboxes(pb.ListSandboxesRequest()).sandboxes:
-        shared.delete(sandbox.id)
-    shared.stub.PruneNetworks(pb.PruneNetworksRequest())
-    r.wait_for(lambda: not shared.veths(), "links gone")
 
 
 def connect(host: Rig, name: str, network: str) -> pb.CreateEndpointResponse:

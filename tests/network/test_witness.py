@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from pyroute2 import IPRoute
 
 from network import rig as r
 from network.rig import Rig
 from trine.linux.netlink import Netlink
 from trine.v1 import network_pb2 as pb
-
-
-@pytest.fixture
-def host(shared: Rig) -> Iterator[Rig]:
-    """The module's service, emptied afterwards."""
-    yield shared
-    for sandbox in shared.stub.ListSandboxes(pb.ListSandboxesRequest()).sandboxes:
-        shared.delete(sandbox.id)
-    shared.stub.PruneNetworks(pb.PruneNetworksRequest())
-    r.wait_for(lambda: not shared.veths(), "links gone")
 
 
 def ask(path: str, question: Callable[[Any], list[Any]]) -> list[Any]:

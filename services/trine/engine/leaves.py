@@ -21,24 +21,6 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 
-def translate(error: grpc.RpcError, leaf: str, apart: str = "") -> errors.EngineError:
-    """Return the error a failed call to a leaf stands for.
-
-    What the leaf itself said (it sends details) is passed on; a transport failure becomes one line
-    that tells which service is away and who brings it back: the supervisor, or whoever started it at
-    the address ``apart``.
-    """
-    call: Any = error
-    own_words = any(key == "grpc-status-details-bin" for key, _ in call.trailing_metadata() or ())
-    if not own_words and call.code() == grpc.StatusCode.UNAVAILABLE:
-        return _away(leaf, apart)
-    if not own_words and call.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return errors.DeadlineExceededError(
-            f"the {leaf} service did not answer in time", metadata={"service": leaf}
-        )
-    return errors.from_rpc_error(error)
-
-
 def _away(leaf: str, apart: str) -> errors.UnavailableError:
     where, remedy = (f" at {apart}", "start it again") if apart else ("", "it is being restarted, try again")
     return errors.UnavailableError(
@@ -90,8 +72,22 @@ class Leaf(Generic[S]):
             state = self.channel.get_state(try_to_connect=True)
         self._away_since = None
 
-    def _translate(self, error: grpc.RpcError) -> errors.EngineError:
-        return translate(error, self.name, self.apart)
+    def translate(self, error: grpc.RpcError) -> errors.EngineError:
+        """Return the error a failed call to the service stands for.
+
+        What the leaf itself said (it sends details) is passed on; a transport failure becomes one line
+        that tells which service is away and who brings it back: the supervisor, or whoever started it
+        apart.
+        """
+        call: Any = error
+        own_words = any(key == "grpc-status-details-bin" for key, _ in call.trailing_metadata() or ())
+        if not own_words and call.code() == grpc.StatusCode.UNAVAILABLE:
+            return _away(self.name, self.apart)
+        if not own_words and call.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return errors.DeadlineExceededError(
+                f"the {self.name} service did not answer in time", metadata={"service": self.name}
+            )
+        return errors.from_rpc_error(error)
 
     async def __call__(
         self,
@@ -113,9 +109,7 @@ class Leaf(Generic[S]):
                 await self.ready()
                 return await method(request, timeout=limit or None)
             except (grpc.RpcError, errors.UnavailableError) as error:
-                translated = (
-                    translate(error, self.name, self.apart) if isinstance(error, grpc.RpcError) else error
-                )
+                translated = self.translate(error) if isinstance(error, grpc.RpcError) else error
                 if not is_away(translated) or loop.time() >= until:
                     raise translated from None
             await asyncio.sleep(0.05)
@@ -125,7 +119,7 @@ class Leaf(Generic[S]):
         try:
             return await call
         except grpc.RpcError as error:
-            raise self._translate(error) from error
+            raise self.translate(error) from error
 
     async def stream(self, call: AsyncIterable[R]) -> AsyncIterator[R]:
         """Yield what a streaming call yields; its failure is an EngineError, leaving it cancels it."""
@@ -136,7 +130,7 @@ class Leaf(Generic[S]):
             finished = True
         except grpc.RpcError as error:
             finished = True
-            raise self._translate(error) from error
+            raise self.translate(error) from error
         finally:
             if not finished and hasattr(call, "cancel"):
                 call.cancel()

@@ -14,7 +14,6 @@ import grpc
 from trine.engine.build import build_image
 from trine.engine.core import Core
 from trine.engine.images import delete_image, prune_images
-from trine.engine.leaves import translate
 from trine.engine.networks import used_networks
 from trine.v1 import image_pb2, network_pb2
 from trine.v1.schema import METHODS
@@ -137,7 +136,7 @@ def _raw(
         try:
             answer: bytes = await open_call(seen.outgoing(), timeout=context.time_remaining())
         except grpc.RpcError as error:
-            raise translate(error, service.name, service.apart) from error
+            raise service.translate(error) from error
         if tell is not None:
             tell(core, seen.first, answer)
         return answer
@@ -153,7 +152,7 @@ def _raw(
                 last = answer
                 yield answer
         except grpc.RpcError as error:
-            raise translate(error, service.name, service.apart) from error
+            raise service.translate(error) from error
         finally:
             call.cancel()
         if tell is not None:

@@ -145,13 +145,17 @@ def _open_sound(path: Path) -> sqlite3.Connection:
     if path.exists():
         wrong = "file is empty"
         if path.stat().st_size:
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            connection = _connect(path)
             wrong = complaint(connection)
             if not wrong:
                 return _configure(connection)
             connection.close()
     mend(path, wrong)
-    return _configure(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10))
+    return _configure(_connect(path))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
 
 
 def _configure(connection: sqlite3.Connection) -> sqlite3.Connection:

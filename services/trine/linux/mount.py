@@ -145,3 +145,10 @@ def set_attributes(
     attributes = _MountAttr(set_bits, clear_bits, propagation, 0)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     syscall("mount_setattr", mount_descriptor, b"", flags, attributes, ctypes.sizeof(attributes))
+
+
+def filesystem_type(descriptor: int) -> int:
+    """Return the magic number of the file system an open file is on (fstatfs(2), f_type). Raises OSError."""
+    buffer = ctypes.create_string_buffer(256)  # struct statfs is 120 bytes; f_type comes first
+    syscall("fstatfs", descriptor, buffer)
+    return ctypes.c_long.from_buffer(buffer).value

@@ -6,13 +6,11 @@ may do it; CLONE_NEWNS and the others may not be changed there.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trine.linux import mount, namespaces
-from trine.linux.syscalls import libc
 
 NSFS_MAGIC = 0x6E736673
 _SELF = "/proc/thread-self/ns/net"
@@ -34,9 +32,7 @@ def open_pin(path: str) -> int:
 
 def is_namespace(descriptor: int) -> bool:
     """Tell whether an open file is on nsfs (fstatfs(2)): a bind mount that is gone leaves a plain file."""
-    buffer = ctypes.create_string_buffer(256)  # struct statfs is 120 bytes; f_type comes first
-    libc.fstatfs(descriptor, buffer)
-    return ctypes.c_long.from_buffer(buffer).value == NSFS_MAGIC
+    return mount.filesystem_type(descriptor) == NSFS_MAGIC
 
 
 def enter(descriptor: int) -> None:

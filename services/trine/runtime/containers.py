@@ -117,8 +117,7 @@ class Containers:
             namespace_path=self._namespace_path,
         )
         try:
-            warnings = limits.discard_unsupported(request.resources, self._features)
-            limits.check(request.resources, os.cpu_count() or 1, *self._available)
+            warnings = self._judge(request.resources)
             config = spec.oci_spec(request, facts)
             profile = config["linux"].pop("seccomp", None)
             private = config["trine"]
@@ -275,11 +274,16 @@ class Containers:
         await self._shim_of(container_id).request("resume")
         record.state["state"] = "running"
 
+    def _judge(self, resources: image_pb2.Resources) -> list[str]:
+        """Clear, in place, limits this kernel cannot keep; return warnings. Raises LimitError."""
+        warnings = limits.discard_unsupported(resources, self._features)
+        limits.check(resources, os.cpu_count() or 1, *self._available)
+        return warnings
+
     def check_resources(self, resources: image_pb2.Resources) -> list[str]:
         """Clear, in place, limits this kernel cannot keep; return warnings. Raises InvalidArgumentError."""
         try:
-            warnings = limits.discard_unsupported(resources, self._features)
-            limits.check(resources, os.cpu_count() or 1, *self._available)
+            warnings = self._judge(resources)
         except limits.LimitError as error:
             raise errors.InvalidArgumentError(str(error)) from None
         if resources.kernel_memory_bytes:
@@ -293,8 +297,7 @@ class Containers:
         if record.ended.is_set():
             raise _not_running(container_id)
         try:
-            warnings = limits.discard_unsupported(resources, self._features)
-            limits.check(resources, os.cpu_count() or 1, *self._available)
+            warnings = self._judge(resources)
             changed = await asyncio.to_thread(record.group.apply, spec.resources(resources))
         except (limits.LimitError, DeviceError) as error:
             raise errors.InvalidArgumentError(str(error)) from None

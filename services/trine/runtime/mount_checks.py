@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from trine.linux.syscalls import syscall
+from trine.linux import mount
 from trine.runtime.failure import quote
 
 _PROC_SUPER_MAGIC = 0x9FA0
@@ -49,8 +49,4 @@ def refusal(root: int, target: int, source: int, destination: str) -> str:
 
 def is_procfs(descriptor: int) -> bool:
     """Tell whether a descriptor is on procfs (fstatfs(2), statfs.f_type)."""
-    import ctypes
-
-    buffer = ctypes.create_string_buffer(256)
-    syscall("fstatfs", descriptor, buffer)
-    return int.from_bytes(buffer.raw[:8], "little") == _PROC_SUPER_MAGIC
+    return mount.filesystem_type(descriptor) == _PROC_SUPER_MAGIC
